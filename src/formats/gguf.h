@@ -1,0 +1,38 @@
+// GGUF, versions 2 and 3, little-endian: reader and writer.
+// Specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+//
+//   header   "GGUF", u32 version, u64 tensor count, u64 key count
+//   keys     string key, u32 kind, value                      (string = u64 length, bytes; array = u32 kind, u64 count)
+//   tensors  string name, u32 dimensions (fastest first), u64 each, u32 type id, u64 offset into the data section
+//   data     from the next multiple of general.alignment (default 32); each offset is a multiple of it, too
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/model_file.h"
+
+namespace bonsai::formats {
+
+/// Reads and validates the header; no tensor data is read. Treats the file as hostile: counts, lengths and offsets are
+/// checked against what the source can hold before anything is allocated, and memory stays within a small multiple of
+/// the header's own size. kCorrupt names file, key or tensor, and byte offset; kUnsupported names version or type.
+Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source);
+
+/// A tensor to write: `bytes` must equal what type and shape imply.
+struct GgufTensor {
+  std::string name;
+  std::vector<uint64_t> shape;  ///< Slowest first, as in TensorInfo.
+  const quant::Type* type = nullptr;
+};
+
+/// Writes version 3 to `sink`, in order, in chunks. `fill(i, emit)` is called once for each tensor and must emit
+/// exactly its bytes, in any number of pieces. `general.alignment` is taken from the metadata (default 32).
+using GgufSink = std::function<Status(std::span<const std::byte>)>;
+using GgufFill = std::function<Status(size_t tensor, const GgufSink& emit)>;
+Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
+                 const GgufSink& sink);
+
+}  // namespace bonsai::formats
