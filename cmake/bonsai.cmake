@@ -1,5 +1,5 @@
 # Compiler settings and the functions that every folder's CMakeLists.txt uses.
-include(cmake/sanitizers.cmake OPTIONAL)
+include(cmake/sanitizers.cmake)
 
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -24,6 +24,11 @@ add_compile_definitions(FMT_HEADER_ONLY)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
+# What the functions below collect, so that a build can ask for these alone.
+add_custom_target(thread_tests)
+add_custom_target(fuzzers)
+add_custom_target(benchmarks)
+
 # bonsai_library(folder SOURCES a.cc b.cc DEPS other folders)
 # One static library a folder of src/, named bonsai_<folder>. Includes are written from src/: "base/status.h".
 function(bonsai_library name)
@@ -34,8 +39,9 @@ function(bonsai_library name)
   target_link_libraries(bonsai_${name} PUBLIC ${A_DEPS} Threads::Threads PRIVATE ${A_PRIVATE})
 endfunction()
 
-# bonsai_test(name SOURCES a_test.cc DEPS folders [LABELS data])
-# One GoogleTest program; every TEST in it is a ctest. Tests that need BONSAI_TEST_DATA carry the label `data`.
+# bonsai_test(name SOURCES a_test.cc DEPS folders [LABELS data threads])
+# One GoogleTest program; every TEST in it is a ctest. Tests that need BONSAI_TEST_DATA carry the label `data`; tests
+# in which threads share data carry `threads`: those run under ThreadSanitizer too.
 function(bonsai_test name)
   if(NOT BONSAI_TESTS)
     return()
@@ -45,9 +51,18 @@ function(bonsai_test name)
   list(TRANSFORM A_DEPS PREPEND bonsai_)
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
+  # gtest_discover_tests flattens lists, so properties that are lists are set by a file that ctest reads after its own.
   # Paths come through the environment (tests/support.h): in the code they would defeat the compiler cache.
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${A_LABELS}" TIMEOUT 300
-    ENVIRONMENT "BONSAI_SOURCE_DIR=${PROJECT_SOURCE_DIR};BONSAI_TEST_DATA=${BONSAI_TEST_DATA}")
+  set(properties ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake)
+  file(WRITE ${properties} "foreach(test IN LISTS ${name}_TESTS)
+  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${A_LABELS}\"
+    ENVIRONMENT \"BONSAI_SOURCE_DIR=${PROJECT_SOURCE_DIR};BONSAI_TEST_DATA=${BONSAI_TEST_DATA}\")
+endforeach()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties})
+  if("threads" IN_LIST A_LABELS)
+    add_dependencies(thread_tests ${name})
+  endif()
 endfunction()
 
 # bonsai_fuzzer(name SOURCES f.cc DEPS folders): a libFuzzer program; corpus in tests/corpus/<name>/.
@@ -59,6 +74,7 @@ function(bonsai_fuzzer name)
   add_executable(${name} ${A_SOURCES})
   list(TRANSFORM A_DEPS PREPEND bonsai_)
   target_link_libraries(${name} PRIVATE ${A_DEPS} -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name})
 endfunction()
 
 # bonsai_bench(name SOURCES b.cc DEPS folders): a Google Benchmark program.
@@ -67,6 +83,7 @@ function(bonsai_bench name)
   add_executable(${name} ${A_SOURCES})
   list(TRANSFORM A_DEPS PREPEND bonsai_)
   target_link_libraries(${name} PRIVATE ${A_DEPS} benchmark::benchmark_main)
+  add_dependencies(benchmarks ${name})
 endfunction()
 
 if(BONSAI_TESTS)

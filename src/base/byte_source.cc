@@ -77,7 +77,8 @@ class SpanSource final : public ByteSource {
 void ByteSource::DropCache(uint64_t, uint64_t) const {}
 
 Result<std::unique_ptr<ByteSource>> OpenFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: opening a pipe without a writer would wait for one. Regular files ignore it.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0)
     return Error(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: {}", path, std::strerror(errno));
   struct stat st {};

@@ -12,6 +12,8 @@
 #include <string>
 #include <thread>
 
+#include "base/machine_internal.h"
+
 namespace bonsai {
 namespace {
 
@@ -47,8 +49,8 @@ uint64_t StatField(const std::string& path, const std::string& field) {
 }
 
 /// Path of this process inside a cgroup hierarchy ("" = v2, else the v1 controller), from /proc/self/cgroup.
-std::optional<std::string> CgroupPath(const std::string& controller) {
-  std::ifstream in("/proc/self/cgroup");
+std::optional<std::string> CgroupPath(const SystemFiles& files, const std::string& controller) {
+  std::ifstream in(files.proc + "/self/cgroup");
   for (std::string line; std::getline(in, line);) {
     const size_t a = line.find(':'), b = line.find(':', a + 1);
     if (a == std::string::npos || b == std::string::npos) continue;
@@ -59,17 +61,17 @@ std::optional<std::string> CgroupPath(const std::string& controller) {
   return std::nullopt;
 }
 
-/// Calls visit(dir) for the cgroup and each of its ancestors: a limit anywhere on the way up holds.
+/// Calls visit(dir) for the cgroup and each of its ancestors: a limit anywhere on the way up holds. In a container the
+/// path can be the host's, of which only the root exists here; what does not exist sets no limit.
 template <class F>
 void VisitCgroups(const std::string& root, std::string path, F visit) {
   for (;;) {
     visit(root + path);
-    if (path.empty() || path == "/") return;
-    path.resize(path.find_last_of('/'));
+    const size_t slash = path.find_last_of('/');
+    if (slash == std::string::npos) return;
+    path.resize(slash);
   }
 }
-
-constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
 /// What one cgroup still allows: its limit, less its use, plus the page cache that the kernel can drop.
 uint64_t Headroom(uint64_t limit, uint64_t used, uint64_t reclaimable) {
@@ -77,17 +79,19 @@ uint64_t Headroom(uint64_t limit, uint64_t used, uint64_t reclaimable) {
   return limit > held ? limit - held : 0;
 }
 
-uint64_t CgroupMemory() {
+}  // namespace
+
+uint64_t CgroupMemory(const SystemFiles& files) {
   uint64_t left = kNoLimit;
-  if (const auto v2 = CgroupPath("")) {
-    VisitCgroups("/sys/fs/cgroup", *v2, [&](const std::string& dir) {
+  if (const auto v2 = CgroupPath(files, "")) {
+    VisitCgroups(files.cgroup, *v2, [&](const std::string& dir) {
       const auto limit = ReadNumber(dir + "/memory.max"), used = ReadNumber(dir + "/memory.current");
       if (limit && used)
         left = std::min(left, Headroom(*limit, *used, StatField(dir + "/memory.stat", "inactive_file")));
     });
   }
-  if (const auto v1 = CgroupPath("memory")) {
-    VisitCgroups("/sys/fs/cgroup/memory", *v1, [&](const std::string& dir) {
+  if (const auto v1 = CgroupPath(files, "memory")) {
+    VisitCgroups(files.cgroup + "/memory", *v1, [&](const std::string& dir) {
       const auto limit = ReadNumber(dir + "/memory.limit_in_bytes"), used = ReadNumber(dir + "/memory.usage_in_bytes");
       if (limit && used)
         left = std::min(left, Headroom(*limit, *used, StatField(dir + "/memory.stat", "total_inactive_file")));
@@ -96,10 +100,10 @@ uint64_t CgroupMemory() {
   return left;
 }
 
-double CgroupCpus() {
+double CgroupCpus(const SystemFiles& files) {
   double cpus = std::numeric_limits<double>::infinity();
-  if (const auto v2 = CgroupPath("")) {
-    VisitCgroups("/sys/fs/cgroup", *v2, [&](const std::string& dir) {
+  if (const auto v2 = CgroupPath(files, "")) {
+    VisitCgroups(files.cgroup, *v2, [&](const std::string& dir) {
       std::ifstream in(dir + "/cpu.max");
       std::string quota;
       double period = 0;
@@ -107,8 +111,8 @@ double CgroupCpus() {
         cpus = std::min(cpus, std::strtod(quota.c_str(), nullptr) / period);
     });
   }
-  if (const auto v1 = CgroupPath("cpu")) {
-    VisitCgroups("/sys/fs/cgroup/cpu", *v1, [&](const std::string& dir) {
+  if (const auto v1 = CgroupPath(files, "cpu")) {
+    VisitCgroups(files.cgroup + "/cpu", *v1, [&](const std::string& dir) {
       const auto quota = ReadNumber(dir + "/cpu.cfs_quota_us"), period = ReadNumber(dir + "/cpu.cfs_period_us");
       if (quota && period && *period > 0)
         cpus = std::min(cpus, static_cast<double>(*quota) / static_cast<double>(*period));
@@ -117,24 +121,24 @@ double CgroupCpus() {
   return cpus;
 }
 
-}  // namespace
-
-int UsableCpus() {
+int UsableCpus(const SystemFiles& files) {
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
   cpu_set_t set;
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
-  const double quota = CgroupCpus();
-  if (std::isfinite(quota)) cpus = std::min(cpus, static_cast<int>(std::ceil(quota)));
-  return std::max(cpus, 1);
+  return std::max(1, static_cast<int>(std::min(static_cast<double>(cpus), std::ceil(CgroupCpus(files)))));
 }
 
-uint64_t AvailableMemory() {
-  const uint64_t machine = KilobyteField("/proc/meminfo", "MemAvailable:").value_or(kNoLimit);
-  const uint64_t left = std::min(machine, CgroupMemory());
+uint64_t AvailableMemory(const SystemFiles& files) {
+  const uint64_t machine = KilobyteField(files.proc + "/meminfo", "MemAvailable:").value_or(kNoLimit);
+  const uint64_t left = std::min(machine, CgroupMemory(files));
   return left == kNoLimit ? 0 : left;
 }
 
-uint64_t PeakResidentMemory() { return KilobyteField("/proc/self/status", "VmHWM:").value_or(0); }
+int UsableCpus() { return UsableCpus(SystemFiles{}); }
+
+uint64_t AvailableMemory() { return AvailableMemory(SystemFiles{}); }
+
+uint64_t PeakResidentMemory() { return KilobyteField(SystemFiles{}.proc + "/self/status", "VmHWM:").value_or(0); }
 
 }  // namespace bonsai

@@ -71,8 +71,8 @@ ErrorValue Error(ErrorCode code, fmt::format_string<Args...> format, Args&&... a
 #define BONSAI_CONCAT(a, b) BONSAI_CONCAT_INNER(a, b)
 
 /// Evaluates a Status or Result and returns its error from the enclosing function, if it has one.
-#define BONSAI_RETURN_IF_ERROR(expr)                                             \
-  do {                                                                           \
+#define BONSAI_RETURN_IF_ERROR(expr)                                               \
+  do {                                                                             \
     if (auto bonsai_status = (expr); !bonsai_status) return bonsai_status.error(); \
   } while (0)
 

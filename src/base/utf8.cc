@@ -7,7 +7,7 @@ namespace bonsai {
 namespace {
 
 struct Lead {
-  size_t length;         // 0: not a lead byte
+  size_t length;                    // 0: not a lead byte
   uint8_t second_low, second_high;  // allowed range of the second byte
 };
 

@@ -31,8 +31,27 @@ class StringList {
 
 /// A value: integers are widened, but `Value::kind` remembers how the file stored them.
 enum class ValueKind : uint32_t {  // numbered as in GGUF
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
 };
+
+/// "u32", "string", "array": for messages and listings. "?" for a number that is none of the above.
+std::string_view ValueKindName(ValueKind kind);
+
+/// A key or tensor name from a file, made safe for one line of a message or a terminal: in single quotes, bytes outside
+/// printable ASCII as \xNN, cut after 64 bytes.
+std::string Quote(std::string_view name);
 
 /// Array elements: all integers (and bools) as int64 — a u64 above INT64_MAX keeps its bits —, floats as double.
 using Array = std::variant<std::vector<int64_t>, std::vector<double>, StringList>;
@@ -54,7 +73,8 @@ class Metadata {
   /// Where it was read from, for messages.
   const std::string& source() const { return source_; }
   const std::vector<std::pair<std::string, Value>>& entries() const { return entries_; }
-  /// Appends a key; kCorrupt when it is already there.
+  /// Appends a key; kCorrupt when it is already there. Inserts into a sorted index of 4 bytes a key: n keys cost up to
+  /// n² bytes of memmove, nothing for the tens of keys of a model; readers of hostile files bound n.
   Status Add(std::string key, Value value);
   /// Null when absent.
   const Value* Find(std::string_view key) const;

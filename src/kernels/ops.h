@@ -133,9 +133,8 @@ struct SequenceRows {
 
 /// One forward pass: T tokens of any number of sequences, in any order of sequences.
 struct Batch {
-  std::span<const int32_t> tokens;             ///< T ids, each in 0..V-1.
-  std::span<const SequenceRows> sequences;     ///< Partition of the T rows.
-  std::span<const int32_t> logit_rows;         ///< Rows whose logits are wanted, ascending.
+  std::span<const int32_t> tokens;          ///< T ids, each in 0..V-1.
+  std::span<const SequenceRows> sequences;  ///< Partition of the T rows.
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };
 

@@ -20,11 +20,11 @@ inline constexpr int64_t kActGroup = 128;
 /// blocks run along the input dimension. All functions are pure and thread safe; `n` is a multiple of block_weights
 /// (callers check); pointers need no alignment. Floats are IEEE binary32, bytes are little-endian.
 struct Type {
-  std::string_view name;    ///< As people write it: "Q1_0", "F16".
-  uint32_t ggml_id;         ///< Tensor type id in GGUF.
-  int64_t block_weights;    ///< Weights a block.
-  int64_t block_bytes;      ///< Bytes a block.
-  bool is_float;            ///< F32, F16, BF16: one number a weight, multiplied with float activations only.
+  std::string_view name;  ///< As people write it: "Q1_0", "F16".
+  uint32_t ggml_id;       ///< Tensor type id in GGUF.
+  int64_t block_weights;  ///< Weights a block.
+  int64_t block_bytes;    ///< Bytes a block.
+  bool is_float;          ///< F32, F16, BF16: one number a weight, multiplied with float activations only.
   /// Exact values of n stored weights.
   void (*decode)(const std::byte* src, float* dst, int64_t n);
   /// The format's own encoder (not an optimal one): nearest value for floats, rule in the type's header otherwise.
@@ -37,9 +37,7 @@ struct Type {
   void (*dot_i8)(const std::byte* w, const int8_t* x, int64_t n, int32_t* sums, float* scales);
 
   /// Bits a weight, scales included.
-  double bits_per_weight() const {
-    return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_weights);
-  }
+  double bits_per_weight() const { return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_weights); }
   /// Bytes of a row of `cols` weights; kCorrupt when cols is not positive or not a multiple of block_weights, or the
   /// size overflows.
   Result<uint64_t> RowBytes(int64_t cols) const;

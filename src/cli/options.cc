@@ -1,0 +1,131 @@
+#include "cli/options.h"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cli/verb.h"
+#include "engine/builtin.h"
+
+namespace bonsai::cli {
+namespace {
+
+/// CLI11 reads "-ctk" as three one-letter flags; llama.cpp's users mean one option.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kSingleDash = {{
+    {"-ctk", "--cache-type-k"},
+    {"-ctv", "--cache-type-v"},
+    {"-ub", "--ubatch-size"},
+    {"-sys", "--system-prompt"},
+    {"-np", "--parallel"},
+    {"-md", "--model-draft"},
+}};
+
+const kernels::KvType kKvTypes[] = {kernels::KvType::kF16, kernels::KvType::kF32};
+
+kernels::KvType KvTypeOf(const std::string& name) {
+  for (const kernels::KvType type : kKvTypes)
+    if (kernels::KvTypeName(type) == name) return type;
+  return kernels::KvType::kF16;
+}
+
+}  // namespace
+
+int Parse(CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> args;  // CLI11 takes them last first
+  for (int i = argc - 1; i >= 1; i--) {
+    std::string_view arg = argv[i];
+    for (const auto& [single, full] : kSingleDash)
+      if (arg == single) arg = full;
+    args.emplace_back(arg);
+  }
+  app.get_formatter()->column_width(34);
+  try {
+    app.parse(args);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return kDone;
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "bonsai: {}; see 'bonsai {} --help'\n", e.what(), app.get_name());
+    return kUsage;
+  }
+  return -1;
+}
+
+void ModelOption::AddTo(CLI::App& app) {
+  app.add_option("-m,--model,model", path, "Model file (.gguf); without one, the built-in model")->type_name("FILE");
+}
+
+Result<std::unique_ptr<ByteSource>> ModelOption::Open() const {
+  if (path.empty()) return engine::BuiltinModel();
+  return OpenFile(path);
+}
+
+void EngineFlags::AddTo(CLI::App& app) {
+  app.add_option("-t,--threads", threads, "Threads (default: all CPUs this process may use)")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("-c,--ctx-size", context,
+                 "Context, tokens (default: the smallest of the trained context, 8192, and what half of the free "
+                 "memory holds)")
+      ->check(CLI::Range(1, 1 << 27));
+  app.add_option("--ubatch-size", batch_rows, "Prompt tokens a pass (also -ub)")
+      ->check(CLI::Range(1, 8192))
+      ->capture_default_str();
+  app.add_option("--act", act, "Activations in matrix products: i8 (fast) or f32 (reference)")
+      ->check(CLI::IsMember({"i8", "f32"}))
+      ->capture_default_str();
+  const auto kv = CLI::IsMember({"f16", "f32"});
+  app.add_option("--cache-type-k", cache_k, "KV cache, keys: f16 or f32 (also -ctk)")->check(kv)->capture_default_str();
+  app.add_option("--cache-type-v", cache_v, "KV cache, values (also -ctv)")->check(kv)->capture_default_str();
+}
+
+engine::EngineOptions EngineFlags::ToOptions() const {
+  engine::EngineOptions o;
+  o.threads = threads;
+  o.context = context;
+  o.batch_rows = batch_rows;
+  o.act = act == "f32" ? kernels::ActType::kF32 : kernels::ActType::kI8;
+  o.k_type = KvTypeOf(cache_k);
+  o.v_type = KvTypeOf(cache_v);
+  return o;
+}
+
+Result<std::string> ReadTextFile(const std::string& path, size_t limit) {
+  std::string text;
+  if (path != "-") {
+    BONSAI_ASSIGN(const auto source, OpenFile(path));
+    if (source->size() > limit)
+      return Error(ErrorCode::kInvalidArgument, "{}: has {} bytes, more than the {} taken", path, source->size(),
+                   limit);
+    text.resize(source->size());
+    BONSAI_RETURN_IF_ERROR(source->ReadAt(0, std::as_writable_bytes(std::span(text))));
+    return text;
+  }
+  char chunk[65536];
+  for (size_t n = 0; (n = std::fread(chunk, 1, sizeof(chunk), stdin)) > 0;) {
+    text.append(chunk, n);
+    if (text.size() > limit)
+      return Error(ErrorCode::kInvalidArgument, "standard input has more than the {} bytes taken", limit);
+  }
+  return text;
+}
+
+Result<std::vector<int32_t>> ParseIds(const std::string& text) {
+  std::vector<int32_t> ids;
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  while (p < end) {
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(p, end, id);
+    if (error != std::errc() || (next != end && *next != ','))
+      return Error(ErrorCode::kInvalidArgument, "token ids must be numbers separated by commas, not '{}'",
+                   std::string_view(p, static_cast<size_t>(end - p)).substr(0, 40));
+    ids.push_back(id);
+    p = next == end ? end : next + 1;
+  }
+  return ids;
+}
+
+}  // namespace bonsai::cli

@@ -1,0 +1,43 @@
+// Options that several verbs share. Names as in llama.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/byte_source.h"
+#include "base/status.h"
+#include "engine/engine.h"
+
+namespace bonsai::cli {
+
+/// A CLI11 application that knows llama.cpp's spelling of options: before parsing, a known long name with a single
+/// dash ("-ctk") becomes its double-dash form. Returns an exit code (>= 0) when the program should end, else -1.
+int Parse(CLI::App& app, int argc, char** argv);
+
+/// -m/--model or the first positional argument.
+struct ModelOption {
+  std::string path;
+  void AddTo(CLI::App& app);
+  /// The file, or the built-in model when none was named.
+  Result<std::unique_ptr<ByteSource>> Open() const;
+};
+
+/// -t, -c, -ub, --act, -ctk, -ctv.
+struct EngineFlags {
+  int threads = 0;
+  int32_t context = 0;
+  int32_t batch_rows = 512;
+  std::string act = "i8", cache_k = "f16", cache_v = "f16";
+  void AddTo(CLI::App& app);
+  engine::EngineOptions ToOptions() const;
+};
+
+/// The whole text of a file; "-" is standard input. At most `limit` bytes, else kInvalidArgument.
+Result<std::string> ReadTextFile(const std::string& path, size_t limit = size_t{1} << 30);
+
+/// "1,2,3" → ids. kInvalidArgument names what is not a number.
+Result<std::vector<int32_t>> ParseIds(const std::string& text);
+
+}  // namespace bonsai::cli

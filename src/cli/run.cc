@@ -1,0 +1,227 @@
+// bonsai run: a prompt in, text out.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "cli/options.h"
+#include "cli/terminal.h"
+
+namespace bonsai::cli {
+namespace {
+
+/// What the built-in story model continues when nobody gives it a prompt.
+constexpr const char* kStoryPrompt = "Once upon a time, there was a little";
+
+constexpr const char* kExamples =
+    "examples:\n"
+    "  bonsai run                                      a story from the built-in model\n"
+    "  bonsai run model.gguf -p \"Why is the sky blue?\"\n"
+    "  bonsai run model.gguf -f prompt.txt -n 200 --temp 0 > answer.txt\n"
+    "  bonsai run model.gguf --raw --act f32 --prompt-ids 1,2,3 --output-ids -n 48 --temp 0\n";
+
+struct Flags {
+  ModelOption model;
+  EngineFlags engine;
+  std::string prompt, prompt_file, prompt_ids, system_prompt;
+  int32_t max_tokens = -1;
+  std::vector<std::string> stop;
+  bool raw = false, output_ids = false, json = false, no_loop_guard = false, special = false, verbose = false;
+};
+
+/// Sampling flags: only those the user gave replace what the file recommends.
+struct SamplingFlags {
+  sampling::Params values;
+  int64_t seed = -1;
+  struct Item {
+    CLI::Option* option;
+    void (*copy)(const sampling::Params& from, sampling::Params& to);
+  };
+  std::vector<Item> items;
+
+  template <class T, T sampling::Params::*kField>
+  void Add(CLI::App& app, const char* name, const char* help) {
+    CLI::Option* option = app.add_option(name, values.*kField, help);
+    items.push_back({option, [](const sampling::Params& from, sampling::Params& to) { to.*kField = from.*kField; }});
+  }
+
+  void AddTo(CLI::App& app) {
+    using P = sampling::Params;
+    app.add_option("-s,--seed", seed, "Random seed (default: a new one each time)")->check(CLI::NonNegativeNumber);
+    Add<float, &P::temperature>(app, "--temp", "Temperature; 0 = always the most likely token (default 0.8)");
+    Add<int32_t, &P::top_k>(app, "--top-k", "Keep the k most likely tokens; 0 = all (default 40)");
+    Add<float, &P::top_p>(app, "--top-p", "Keep the most likely tokens up to this probability (default 0.95)");
+    Add<float, &P::min_p>(app, "--min-p", "Drop tokens below this share of the most likely (default 0.05)");
+    Add<float, &P::repeat_penalty>(app, "--repeat-penalty", "Divide logits of recent tokens; 1 = off (default 1)");
+    Add<int32_t, &P::repeat_last_n>(app, "--repeat-last-n", "Tokens the penalties look at; -1 = all (default 64)");
+    Add<float, &P::presence_penalty>(app, "--presence-penalty", "Subtracted from tokens that occurred (default 0)");
+    Add<float, &P::frequency_penalty>(app, "--frequency-penalty", "Subtracted for each occurrence (default 0)");
+  }
+
+  sampling::Params Merge(sampling::Params file_defaults) const {
+    for (const Item& item : items)
+      if (item.option->count() > 0) item.copy(values, file_defaults);
+    file_defaults.seed = seed >= 0 ? static_cast<uint64_t>(seed) : std::random_device{}();
+    return file_defaults;
+  }
+};
+
+void AddFlags(CLI::App& app, Flags& f) {
+  f.model.AddTo(app);
+  auto* prompt = app.add_option("-p,--prompt", f.prompt, "Prompt");
+  auto* file = app.add_option("-f,--file", f.prompt_file, "Read the prompt from a file; - is standard input");
+  auto* ids = app.add_option("--prompt-ids", f.prompt_ids, "Prompt as token ids: 1,2,3 (nothing is added)");
+  prompt->excludes(file)->excludes(ids);
+  file->excludes(ids);
+  app.add_option("--system-prompt", f.system_prompt, "System prompt, for chat models (also -sys)");
+  app.add_option("-n,--n-predict", f.max_tokens, "Most new tokens; -1 = until the model stops or the context is full")
+      ->check(CLI::Range(-1, 1 << 27))
+      ->capture_default_str();
+  app.add_option("-r,--stop,--reverse-prompt", f.stop, "Stop when this text appears (may be repeated)");
+  app.add_flag("--raw", f.raw, "Continue the prompt as it is, without a chat format");
+  app.add_flag("--special", f.special, "Show control tokens");
+  app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
+  app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
+  app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
+  app.add_flag("-v,--verbose", f.verbose, "Print the plan and the speed on stderr");
+  f.engine.AddTo(app);
+}
+
+/// ChatML, for files whose template is of that kind. Only the markers become control tokens; what the user typed
+/// stays plain text.
+std::vector<int32_t> ChatMl(const text::Tokenizer& t, const std::string& system, const std::string& user) {
+  const int32_t start = t.FindAdded("<|im_start|>"), end = t.FindAdded("<|im_end|>");
+  std::vector<int32_t> ids;
+  const auto text = [&](const std::string& s) {
+    const std::vector<int32_t> more = t.Encode(s);
+    ids.insert(ids.end(), more.begin(), more.end());
+  };
+  const auto turn = [&](const char* role, const std::string& content) {
+    ids.push_back(start);
+    text(std::string(role) + "\n" + content);
+    ids.push_back(end);
+    text("\n");
+  };
+  if (!system.empty()) turn("system", system);
+  turn("user", user);
+  ids.push_back(start);
+  text("assistant\n");
+  return ids;
+}
+
+bool IsChatMl(const text::Tokenizer& t) {
+  return t.chat_template().find("<|im_start|>") != std::string_view::npos && t.FindAdded("<|im_start|>") >= 0 &&
+         t.FindAdded("<|im_end|>") >= 0;
+}
+
+struct Prompt {
+  std::vector<int32_t> ids;
+  std::string echo;  ///< Shown before the continuation.
+};
+
+Result<Prompt> MakePrompt(const Flags& f, const text::Tokenizer& t) {
+  Prompt p;
+  if (!f.prompt_ids.empty()) {
+    BONSAI_ASSIGN(p.ids, ParseIds(f.prompt_ids));
+    return p;
+  }
+  std::string text = f.prompt;
+  if (!f.prompt_file.empty()) {
+    BONSAI_ASSIGN(text, ReadTextFile(f.prompt_file));
+  }
+  const bool story = text.empty() && f.model.path.empty();
+  if (story) text = kStoryPrompt;
+  if (text.empty())
+    return Error(ErrorCode::kInvalidArgument, "nothing to continue: give a prompt with -p TEXT or -f FILE");
+  const bool chat = !f.raw && !story && IsChatMl(t);
+  if (!f.system_prompt.empty() && !chat)
+    return Error(ErrorCode::kInvalidArgument, "--system-prompt needs a chat model: this file has no chat template");
+  p.ids = chat ? ChatMl(t, f.system_prompt, text) : t.Encode(text, {.add_special = true, .parse_special = f.raw});
+  if (story || (!chat && StdoutIsTerminal())) p.echo = text;
+  return p;
+}
+
+void PrintJson(const Prompt& prompt, const std::string& text, const engine::GenerateResult& r) {
+  const auto rate = [](size_t n, double seconds) { return seconds > 0 ? static_cast<double>(n) / seconds : 0.0; };
+  const nlohmann::json j = {{"prompt_tokens", prompt.ids.size()},
+                            {"tokens", r.tokens},
+                            {"text", text},
+                            {"finish_reason", engine::FinishReasonName(r.reason)},
+                            {"timings",
+                             {{"prompt_n", prompt.ids.size()},
+                              {"prompt_ms", r.prompt_seconds * 1e3},
+                              {"prompt_per_second", rate(prompt.ids.size(), r.prompt_seconds)},
+                              {"predicted_n", r.tokens.size()},
+                              {"predicted_ms", r.generate_seconds * 1e3},
+                              {"predicted_per_second", rate(r.tokens.size(), r.generate_seconds)}}}};
+  Emit(j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void PrintEnd(const engine::GenerateResult& r, int32_t context) {
+  if (r.reason == engine::FinishReason::kLoop)
+    fmt::print(stderr, "bonsai: stopped: the last tokens repeat every {} tokens (--no-loop-guard goes on)\n",
+               r.loop_period);
+  if (r.reason == engine::FinishReason::kLength && r.prompt_tokens + static_cast<int32_t>(r.tokens.size()) >= context)
+    fmt::print(stderr, "bonsai: stopped: length, the context of {} tokens is full (-c makes it longer)\n", context);
+}
+
+void PrintSpeed(const engine::Engine& e, const engine::GenerateResult& r) {
+  const auto n = static_cast<double>(r.tokens.size());
+  fmt::print(stderr, "[{}; prompt {} tokens, {:.1f} tok/s; generated {} tokens, {:.1f} tok/s; {}]\n", e.device_name(),
+             r.prompt_tokens, r.prompt_tokens / std::max(r.prompt_seconds, 1e-9), r.tokens.size(),
+             n / std::max(r.generate_seconds, 1e-9), engine::FinishReasonName(r.reason));
+}
+
+Status Generate(const Flags& f, const SamplingFlags& sampling) {
+  BONSAI_ASSIGN(auto source, f.model.Open());
+  Progress loading("loading");
+  engine::EngineOptions options = f.engine.ToOptions();
+  options.log = StderrLog();
+  options.progress = [&](uint64_t done, uint64_t total) {
+    loading.Update(done, total);
+    return true;
+  };
+  BONSAI_ASSIGN(const auto e, engine::Engine::Load(std::move(source), options));
+  loading.Clear();
+  BONSAI_ASSIGN(const Prompt prompt, MakePrompt(f, e->tokenizer()));
+
+  const bool stream = !f.output_ids && !f.json;
+  std::string text;
+  InterruptGuard interrupt;
+  engine::GenerateOptions g{.sampling = sampling.Merge(e->default_sampling()),
+                            .max_tokens = f.max_tokens,
+                            .stop = f.stop,
+                            .loop_guard = !f.no_loop_guard && f.prompt_ids.empty(),
+                            .special_text = f.special};
+  if (stream && !prompt.echo.empty()) {
+    const bool colour = StdoutIsTerminal();
+    Emit((colour ? "\033[1m" : "") + prompt.echo + (colour ? "\033[0m" : ""));
+  }
+  BONSAI_ASSIGN(const engine::GenerateResult result, e->Generate(prompt.ids, g, [&](const engine::Token& token) {
+    if (stream && !Emit(token.text)) return false;
+    text += token.text;
+    return !InterruptGuard::Requested();
+  }));
+  if (stream) Emit("\n");
+  if (f.output_ids) Emit(fmt::format("{}\n", fmt::join(result.tokens, ",")));
+  if (f.json) PrintJson(prompt, text, result);
+  if (stream) PrintEnd(result, e->plan().context);
+  if (f.verbose || (stream && StdoutIsTerminal() && StderrIsTerminal())) PrintSpeed(*e, result);
+  return {};
+}
+
+}  // namespace
+
+int RunVerb(int argc, char** argv) {
+  CLI::App app("Generate text from a prompt.", "run");
+  Flags flags;
+  SamplingFlags sampling;
+  AddFlags(app, flags);
+  sampling.AddTo(app);
+  app.footer(kExamples);
+  if (const int code = Parse(app, argc, argv); code >= 0) return code;
+  const Status status = Generate(flags, sampling);
+  return status ? kDone : Fail(status.error());
+}
+
+}  // namespace bonsai::cli

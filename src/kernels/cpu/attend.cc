@@ -1,0 +1,119 @@
+// Attention over the KV cache, divided over threads by sequence, row tile and head.
+#include <algorithm>
+#include <atomic>
+#include <limits>
+
+#include "base/check.h"
+#include "kernels/cpu/cpu_device.h"
+#include "kernels/ref/ref.h"
+
+namespace bonsai::kernels::cpu {
+namespace {
+
+// Rows and query heads that share one conversion of a KV block to floats.
+constexpr int32_t kRowsATile = 8;
+constexpr int32_t kHeadsATile = 8;
+
+}  // namespace
+
+/// An item is one tile of rows of a sequence × some query heads of one KV head.
+struct CpuDevice::AttendJob {
+  const QkvSpec& spec;
+  float scale;
+  const CpuTensor& q;
+  CpuKvStore& store;
+  int32_t layer;
+  CpuAct& out;
+  int32_t group;            // query heads a KV head
+  int32_t heads_a_tile;     // of those, how many an item takes
+  int32_t tiles_a_kv_head;  // items a KV head and row tile
+};
+
+void CpuDevice::Attend(const QkvSpec& spec, float scale, const Tensor& q, const KvView& kv, Act& out) {
+  BONSAI_CHECK(spec.kv_heads > 0 && spec.heads % spec.kv_heads == 0);
+  BONSAI_CHECK(q.cols() == int64_t{spec.heads} * spec.k_width && out.cols() == int64_t{spec.heads} * spec.v_width);
+  BONSAI_CHECK(kv.store->spec().kv_heads == spec.kv_heads && kv.store->spec().k_width == spec.k_width &&
+               kv.store->spec().v_width == spec.v_width);
+  tiles_.clear();
+  for (const SequenceRows& s : kv.sequences) {
+    BONSAI_CHECK(s.first_row >= 0 && s.pos >= 0 && int64_t{s.first_row} + s.rows <= out.max_rows());
+    for (int32_t r = 0; r < s.rows; r += kRowsATile) {
+      tiles_.push_back({s.first_row + r, std::min(kRowsATile, s.rows - r), s.pos + r, s.blocks});
+    }
+  }
+  const int32_t group = spec.heads / spec.kv_heads;
+  const auto row_tiles = static_cast<int64_t>(tiles_.size());
+  // Few rows and many threads: give up sharing conversions, so that one row keeps every thread busy.
+  int32_t heads_a_tile = std::min(group, kHeadsATile);
+  const auto tiles_a_kv_head = [&] { return (group + heads_a_tile - 1) / heads_a_tile; };
+  while (heads_a_tile > 1 && row_tiles * spec.kv_heads * tiles_a_kv_head() < pool_.threads()) heads_a_tile /= 2;
+
+  AttendJob job = {spec,
+                   scale,
+                   static_cast<const CpuTensor&>(q),
+                   static_cast<CpuKvStore&>(*kv.store),
+                   kv.layer,
+                   static_cast<CpuAct&>(out),
+                   group,
+                   heads_a_tile,
+                   tiles_a_kv_head()};
+  const int64_t items = row_tiles * spec.kv_heads * job.tiles_a_kv_head;
+  // Items take unequal time (later rows see more keys), so threads draw them; who computes one changes no bit.
+  std::atomic<int64_t> next = 0;
+  Parallel([&](int thread, int) {
+    float* scratch = kv_scratch_.as<float>() + thread * kv_scratch_floats_;
+    for (int64_t i = next.fetch_add(1); i < items; i = next.fetch_add(1)) AttendTile(job, i, scratch);
+  });
+  if (!job.out.has_i8()) return;
+  Parallel([&](int thread, int threads) {
+    const Slice slice = SliceOf(tiles_.size(), thread, threads);
+    for (size_t i = slice.begin; i < slice.end; ++i) {
+      for (int32_t r = 0; r < tiles_[i].rows; ++r) job.out.Finish(tiles_[i].first_row + r);
+    }
+  });
+}
+
+void CpuDevice::AttendTile(const AttendJob& job, int64_t item, float* scratch) const {
+  const QkvSpec& spec = job.spec;
+  const KvSpec& stored = job.store.spec();
+  const SequenceRows& tile = tiles_[static_cast<size_t>(item / (spec.kv_heads * job.tiles_a_kv_head))];
+  const auto within = static_cast<int32_t>(item % (spec.kv_heads * job.tiles_a_kv_head));
+  const int32_t kv_head = within / job.tiles_a_kv_head;
+  const int32_t first = within % job.tiles_a_kv_head * job.heads_a_tile;
+  const int32_t heads = std::min(job.heads_a_tile, job.group - first);
+  const int64_t first_head = kv_head * job.group + first, dk = spec.k_width, dv = spec.v_width;
+
+  // The output rows themselves collect the weighted values.
+  ref::SoftmaxState states[kRowsATile][kHeadsATile];
+  for (int32_t r = 0; r < tile.rows; ++r) {
+    std::fill_n(job.out.row(tile.first_row + r) + first_head * dv, heads * dv, 0.0f);
+    std::fill_n(states[r], heads, ref::SoftmaxState{-std::numeric_limits<float>::infinity(), 0});
+  }
+  const int32_t end = tile.pos + tile.rows;
+  for (int32_t start = 0; start < end; start += kKvBlock) {
+    const int32_t block = tile.blocks[static_cast<size_t>(start / kKvBlock)];
+    const int32_t keys = std::min(kKvBlock, end - start);
+    float* k = scratch;
+    float* v = scratch + kKvBlock * dk;
+    ref::KvToFloat(stored.k_type, job.store.keys(block, job.layer, kv_head), keys * dk, k);
+    ref::KvToFloat(stored.v_type, job.store.values(block, job.layer, kv_head), keys * dv, v);
+    for (int32_t r = 0; r < tile.rows; ++r) {
+      const int32_t visible = std::min(keys, tile.pos + r + 1 - start);
+      if (visible <= 0) continue;
+      const int64_t row = tile.first_row + r;
+      for (int32_t h = 0; h < heads; ++h) {
+        ref::AttendBlock(job.q.row(row) + (first_head + h) * dk, k, v, visible, dk, dv, job.scale, states[r][h],
+                         job.out.row(row) + (first_head + h) * dv);
+      }
+    }
+  }
+  for (int32_t r = 0; r < tile.rows; ++r) {
+    for (int32_t h = 0; h < heads; ++h) {
+      float* out = job.out.row(tile.first_row + r) + (first_head + h) * dv;
+      const float inverse = 1.0f / states[r][h].sum;
+      for (int64_t d = 0; d < dv; ++d) out[d] *= inverse;
+    }
+  }
+}
+
+}  // namespace bonsai::kernels::cpu

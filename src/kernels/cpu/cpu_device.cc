@@ -1,0 +1,267 @@
+#include "kernels/cpu/cpu_device.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+
+#include "base/check.h"
+#include "base/machine.h"
+#include "kernels/cpu/select.h"
+#include "kernels/ref/ref.h"
+
+namespace bonsai::kernels {
+namespace cpu {
+namespace {
+
+// Handles made by this device are its own classes: ops.h forbids mixing devices.
+const CpuMatrix& Cpu(const Matrix& m) { return static_cast<const CpuMatrix&>(m); }
+const CpuVector& Cpu(const Vector& v) { return static_cast<const CpuVector&>(v); }
+const CpuTensor& Cpu(const Tensor& t) { return static_cast<const CpuTensor&>(t); }
+CpuTensor& Cpu(Tensor& t) { return static_cast<CpuTensor&>(t); }
+const CpuAct& Cpu(const Act& a) { return static_cast<const CpuAct&>(a); }
+CpuAct& Cpu(Act& a) { return static_cast<CpuAct&>(a); }
+
+// A product is cut in tiles of weight rows × tokens: 64 rows of 4,096 Q1_0 weights are 36 KiB and 16 tokens of int8
+// 64 KiB, so both stay in L2 while they are multiplied with each other.
+constexpr int64_t kTileRows = 64;
+constexpr int64_t kTileTokens = 16;
+// Threads get whole cache lines of outputs.
+constexpr size_t kRowGrain = 16;
+
+bool FitsBatch(std::span<const SequenceRows> sequences, const Tensor& t) {
+  return std::all_of(sequences.begin(), sequences.end(), [&](const SequenceRows& s) {
+    return s.first_row >= 0 && s.rows >= 0 && s.pos >= 0 && int64_t{s.first_row} + s.rows <= t.max_rows();
+  });
+}
+
+int64_t TotalRows(std::span<const SequenceRows> sequences) {
+  int64_t rows = 0;
+  for (const SequenceRows& s : sequences) rows += s.rows;
+  return rows;
+}
+
+/// Where row i (counted through the sequences in order) of a batch is.
+struct RowPlace {
+  int64_t row;
+  int32_t pos;
+  const SequenceRows* sequence;
+};
+RowPlace PlaceOf(std::span<const SequenceRows> sequences, int64_t i) {
+  size_t s = 0;
+  while (i >= sequences[s].rows) i -= sequences[s++].rows;
+  return {sequences[s].first_row + i, sequences[s].pos + static_cast<int32_t>(i), &sequences[s]};
+}
+
+}  // namespace
+
+template <class Fn>
+void CpuDevice::ForEach(int64_t n, Fn&& fn) {
+  if (n == 1) return fn(0);
+  Parallel([&](int thread, int threads) {
+    const Slice slice = SliceOf(static_cast<size_t>(n), thread, threads);
+    for (size_t i = slice.begin; i < slice.end; ++i) fn(static_cast<int64_t>(i));
+  });
+}
+
+std::string CpuDevice::name() const {
+  const int threads = pool_.threads();
+  return fmt::format("CPU ({}, {} {})", table_.name, threads, threads == 1 ? "thread" : "threads");
+}
+
+Result<std::unique_ptr<Matrix>> CpuDevice::LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) {
+  return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), read);
+}
+
+Result<std::unique_ptr<Vector>> CpuDevice::LoadVector(std::span<const float> values) {
+  return std::unique_ptr<Vector>(new CpuVector(values));
+}
+
+Result<std::unique_ptr<Tensor>> CpuDevice::NewTensor(int64_t max_rows, int64_t cols) {
+  return CpuTensor::Make(max_rows, cols);
+}
+
+Result<std::unique_ptr<Act>> CpuDevice::NewAct(int64_t max_rows, int64_t cols,
+                                               std::span<const Matrix* const> consumers) {
+  bool with_i8 = false;
+  for (const Matrix* w : consumers) {
+    BONSAI_CHECK(w->spec().cols == cols);
+    with_i8 = with_i8 || TakesI8(Cpu(*w));
+  }
+  return CpuAct::Make(max_rows, cols, with_i8);
+}
+
+Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
+  const int64_t floats = int64_t{kKvBlock} * (spec.k_width + spec.v_width);
+  if (floats > kv_scratch_floats_) {
+    const auto bytes = static_cast<size_t>(floats * pool_.threads()) * sizeof(float);
+    BONSAI_ASSIGN(kv_scratch_, Buffer::Allocate(bytes));
+    kv_scratch_floats_ = floats;
+  }
+  return std::unique_ptr<KvStore>(new CpuKvStore(spec));
+}
+
+uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const {
+  const Result<uint64_t> row_bytes = spec.type->RowBytes(spec.cols);
+  return row_bytes ? *row_bytes * static_cast<uint64_t>(spec.rows) : 0;
+}
+
+uint64_t CpuDevice::TensorBytes(int64_t max_rows, int64_t cols) const { return CpuTensor::Bytes(max_rows, cols); }
+
+uint64_t CpuDevice::ActBytes(int64_t max_rows, int64_t cols) const {
+  return CpuAct::Bytes(max_rows, cols, act_ == ActType::kI8);
+}
+
+void CpuDevice::Embed(const Matrix& table, std::span<const int32_t> tokens, Tensor& out) {
+  const MatrixSpec& spec = table.spec();
+  BONSAI_CHECK(spec.cols == out.cols() && static_cast<int64_t>(tokens.size()) <= out.max_rows());
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    BONSAI_CHECK(tokens[t] >= 0 && tokens[t] < spec.rows);
+    spec.type->decode(Cpu(table).row(tokens[t]), Cpu(out).row(static_cast<int64_t>(t)), spec.cols);
+  }
+}
+
+void CpuDevice::RmsNorm(const Tensor& x, const Vector& gain, float eps, int64_t rows, Act& out) {
+  BONSAI_CHECK(x.cols() == gain.size() && x.cols() == out.cols() && rows <= x.max_rows() && rows <= out.max_rows());
+  ForEach(rows, [&](int64_t t) {
+    ref::RmsNorm(Cpu(x).row(t), Cpu(gain).data(), eps, x.cols(), Cpu(out).row(t));
+    Cpu(out).Finish(t);
+  });
+}
+
+void CpuDevice::SwiGlu(const Tensor& gate, const Tensor& up, int64_t rows, Act& out) {
+  BONSAI_CHECK(gate.cols() == up.cols() && gate.cols() == out.cols());
+  BONSAI_CHECK(rows <= gate.max_rows() && rows <= up.max_rows() && rows <= out.max_rows());
+  ForEach(rows, [&](int64_t t) {
+    ref::SwiGlu(Cpu(gate).row(t), Cpu(up).row(t), gate.cols(), Cpu(out).row(t));
+    Cpu(out).Finish(t);
+  });
+}
+
+void CpuDevice::MatMul(std::span<const Product> group, const Act& x, int64_t rows) {
+  targets_.clear();
+  for (const Product& p : group) {
+    BONSAI_CHECK(p.out->cols() == p.w->spec().rows && rows <= p.out->max_rows());
+    targets_.push_back({&Cpu(*p.w), Cpu(*p.out).row(0), p.out->cols(), false});
+  }
+  Multiply(targets_, Cpu(x), rows);
+}
+
+void CpuDevice::MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y) {
+  BONSAI_CHECK(y.cols() == w.spec().rows && rows <= y.max_rows());
+  const Target target = {&Cpu(w), Cpu(y).row(0), y.cols(), true};
+  Multiply({&target, 1}, Cpu(x), rows);
+}
+
+void CpuDevice::Multiply(std::span<const Target> targets, const CpuAct& x, int64_t rows) {
+  BONSAI_CHECK(rows <= x.max_rows());
+  int64_t total = 0;  // the rows of all targets, numbered through
+  for (const Target& target : targets) {
+    BONSAI_CHECK(target.w->spec().cols == x.cols() && (x.has_i8() || !TakesI8(*target.w)));
+    total += target.w->spec().rows;
+  }
+  Parallel([&](int thread, int threads) {
+    const Slice slice = SliceOf(static_cast<size_t>(total), thread, threads, kRowGrain);
+    auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
+    for (const Target& target : targets) {
+      const int64_t count = target.w->spec().rows;
+      MultiplyRows(target, x, rows, std::clamp<int64_t>(begin, 0, count), std::clamp<int64_t>(end, 0, count));
+      begin -= count, end -= count;
+    }
+  });
+}
+
+void CpuDevice::MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const {
+  const CpuMatrix& w = *target.w;
+  const MatrixSpec& spec = w.spec();
+  const bool i8 = TakesI8(w);
+  float tile[kTileTokens][kTileRows];
+  float y[kTileTokens];
+  for (int64_t r0 = first; r0 < last; r0 += kTileRows) {
+    const int64_t tile_rows = std::min(kTileRows, last - r0);
+    for (int64_t t0 = 0; t0 < rows; t0 += kTileTokens) {
+      const int64_t tokens = std::min(kTileTokens, rows - t0);
+      for (int64_t r = 0; r < tile_rows; ++r) {
+        if (i8) {
+          w.kernels().i8(*spec.type, w.row(r0 + r), spec.cols, x.i8_rows(t0), tokens, y);
+        } else {
+          w.kernels().f32(*spec.type, w.row(r0 + r), spec.cols, x.f32_rows(t0), tokens, y);
+        }
+        for (int64_t t = 0; t < tokens; ++t) tile[t][r] = y[t];
+      }
+      for (int64_t t = 0; t < tokens; ++t) {
+        float* out = target.out + (t0 + t) * target.stride + r0;
+        for (int64_t r = 0; r < tile_rows; ++r) out[r] = target.add ? out[r] + tile[t][r] : tile[t][r];
+      }
+    }
+  }
+}
+
+Status CpuDevice::Logits(const Tensor& x, const Vector& gain, float eps, std::span<const int32_t> rows,
+                         const Matrix& head, Act& scratch, std::span<float> host_logits) {
+  const int64_t vocab = head.spec().rows, count = static_cast<int64_t>(rows.size());
+  BONSAI_CHECK(host_logits.size() == rows.size() * static_cast<size_t>(vocab));
+  BONSAI_CHECK(x.cols() == gain.size() && x.cols() == scratch.cols());
+  for (int64_t first = 0; first < count; first += scratch.max_rows()) {
+    const int64_t n = std::min(scratch.max_rows(), count - first);
+    ForEach(n, [&](int64_t i) {
+      const int32_t row = rows[static_cast<size_t>(first + i)];
+      BONSAI_CHECK(row >= 0 && row < x.max_rows());
+      ref::RmsNorm(Cpu(x).row(row), Cpu(gain).data(), eps, x.cols(), Cpu(scratch).row(i));
+      Cpu(scratch).Finish(i);
+    });
+    const Target target = {&Cpu(head), host_logits.data() + first * vocab, vocab, false};
+    Multiply({&target, 1}, Cpu(scratch), n);
+  }
+  return {};
+}
+
+void CpuDevice::RopeTable(const RopeSpec& rope, std::span<const SequenceRows> sequences, Tensor& table) {
+  BONSAI_CHECK(static_cast<int64_t>(rope.inv_freq.size()) * 2 == table.cols() && FitsBatch(sequences, table));
+  ForEach(TotalRows(sequences), [&](int64_t i) {
+    const RowPlace place = PlaceOf(sequences, i);
+    ref::RopeAngles(rope, place.pos, Cpu(table).row(place.row));
+  });
+}
+
+void CpuDevice::QkNormRopeStore(const QkvSpec& spec, const Tensor& rope_table, Tensor& q, Tensor& k, const Tensor& v,
+                                const KvView& kv) {
+  const int64_t dk = spec.k_width, dv = spec.v_width;
+  const KvSpec& stored = kv.store->spec();
+  BONSAI_CHECK(rope_table.cols() == dk && q.cols() == spec.heads * dk && k.cols() == spec.kv_heads * dk);
+  BONSAI_CHECK(v.cols() == spec.kv_heads * dv && stored.k_width == dk && stored.v_width == dv);
+  BONSAI_CHECK(stored.kv_heads == spec.kv_heads && FitsBatch(kv.sequences, rope_table));
+  BONSAI_CHECK(FitsBatch(kv.sequences, q) && FitsBatch(kv.sequences, k) && FitsBatch(kv.sequences, v));
+  auto& store = static_cast<CpuKvStore&>(*kv.store);
+  const auto norm_and_rotate = [&](float* head, const Vector* gain, int64_t row) {
+    if (gain != nullptr) ref::RmsNorm(head, Cpu(*gain).data(), spec.eps, dk, head);
+    ref::RopeRotate(Cpu(rope_table).row(row), dk, spec.rope_interleaved, head);
+  };
+  // One item a head: the query heads of a row, then its KV heads.
+  const int64_t heads = spec.heads + spec.kv_heads;
+  ForEach(TotalRows(kv.sequences) * heads, [&](int64_t item) {
+    const RowPlace place = PlaceOf(kv.sequences, item / heads);
+    auto head = static_cast<int32_t>(item % heads);
+    if (head < spec.heads) return norm_and_rotate(Cpu(q).row(place.row) + head * dk, spec.q_norm, place.row);
+    head -= spec.heads;
+    float* key = Cpu(k).row(place.row) + head * dk;
+    norm_and_rotate(key, spec.k_norm, place.row);
+    const int32_t block = place.sequence->blocks[static_cast<size_t>(place.pos / kKvBlock)];
+    const auto slot = static_cast<size_t>(place.pos % kKvBlock);
+    std::byte* keys = store.keys(block, kv.layer, head) + KvBytes(stored.k_type, slot * static_cast<size_t>(dk));
+    std::byte* values = store.values(block, kv.layer, head) + KvBytes(stored.v_type, slot * static_cast<size_t>(dv));
+    ref::KvFromFloat(stored.k_type, key, dk, keys);
+    ref::KvFromFloat(stored.v_type, Cpu(v).row(place.row) + head * dv, dv, values);
+  });
+}
+
+}  // namespace cpu
+
+Result<std::unique_ptr<Device>> NewCpuDevice(const CpuOptions& options) {
+  const char* isa = std::getenv("BONSAI_ISA");
+  BONSAI_ASSIGN(const KernelTable* table, SelectKernels(isa != nullptr ? isa : "", DetectCpuBits()));
+  if (options.threads < 0) return Error(ErrorCode::kInvalidArgument, "threads: {} is negative", options.threads);
+  const int threads = options.threads == 0 ? UsableCpus() : options.threads;
+  return std::unique_ptr<Device>(new cpu::CpuDevice(*table, threads, options.act));
+}
+
+}  // namespace bonsai::kernels

@@ -1,0 +1,71 @@
+// A CPU instruction set as data: a name, the CPU bits it needs, and its row kernels. One row of cpu/select.cc each.
+//
+// One answer. What a row kernel computes is defined down to the bit, so that neither the ISA, the batch size, the cut
+// of a prompt into batches nor the number of threads can change an output. All float operations are rounded one by
+// one (no fused multiply-add), to nearest.
+//
+//   int8 activations:  y = 0; for each block b of the row, ascending:  y = y + (dw[b] · dx[g]) · float(isum[b])
+//     isum[b] = Σ code·q over the block, exact in int32; dw[b] its weight scale; dx[g] the scale of the activation
+//     group (128 columns) that holds the block. float(isum) is exact: |isum| ≤ 128·127·127 < 2^24.
+//   float activations: y = 0; for each group g of 128 columns, ascending:  y = y + s[g]
+//     Q1_0:    s[g] = d[g] · LaneSum(±x)     (lanes.h)
+//     others:  s[g] = LaneDot(w, x), w decoded to float
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Nothing else of ours is included: what a header defines inline could be emitted by the object of an ISA.
+namespace bonsai::quant {
+struct Type;
+}
+
+namespace bonsai::kernels {
+
+/// Rows of int8 activations: row t starts at q + t·stride, its scales (one a group) at scales + t·scale_stride.
+struct I8Rows {
+  const int8_t* q;
+  int64_t stride;
+  const float* scales;
+  int64_t scale_stride;
+};
+
+/// Rows of float activations: row t starts at x + t·stride. Columns from `cols` to the next multiple of 128 are zero.
+struct F32Rows {
+  const float* x;
+  int64_t stride;
+};
+
+/// y[t] = w · x[t] for t in 0..n-1, for one row of weights of `cols` columns (a multiple of the type's block).
+/// Nothing needs alignment. Pure, thread safe.
+using I8RowKernel = void (*)(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n,
+                             float* y);
+using F32RowKernel = void (*)(const quant::Type& type, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n,
+                              float* y);
+
+/// The fast kernels for one weight format. Null: the reference kernel serves.
+struct RowKernels {
+  uint32_t ggml_id;
+  I8RowKernel i8;
+  F32RowKernel f32;
+};
+
+/// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
+enum CpuBits : uint32_t {
+  kCpuAvx2 = 1u << 0,  ///< AVX2 and F16C, with the upper halves of ymm saved.
+};
+
+struct KernelTable {
+  const char* name;  ///< As BONSAI_ISA names it: "avx2".
+  uint32_t needs;    ///< CpuBits.
+  const RowKernels* rows;
+  size_t row_count;
+};
+
+/// Portable C++: always there, and the definition of right.
+extern const KernelTable kPortableKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels;
+#endif
+
+}  // namespace bonsai::kernels

@@ -1,0 +1,83 @@
+// The table of instruction sets, and the choice between them.
+#include "kernels/cpu/select.h"
+
+#include <string>
+
+#include "kernels/ref/ref.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace bonsai::kernels {
+namespace {
+
+// Best first.
+constexpr const KernelTable* kTables[] = {
+#if defined(__x86_64__)
+    &kAvx2Kernels,
+#endif
+    &kPortableKernels,
+};
+
+const RowKernels* Find(const KernelTable& table, uint32_t ggml_id) {
+  for (size_t i = 0; i < table.row_count; ++i) {
+    if (table.rows[i].ggml_id == ggml_id) return &table.rows[i];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> AllKernelTables() { return kTables; }
+
+uint32_t CpuBitsOf(const X86Features& f) {
+  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5;
+  constexpr uint64_t kXmmYmmState = 0x6;  // XCR0: without it the OS loses the upper halves at a context switch
+  const bool ymm = (f.leaf1_ecx & (kOsXsave | kAvx)) == (kOsXsave | kAvx) && (f.xcr0 & kXmmYmmState) == kXmmYmmState;
+  uint32_t bits = 0;
+  if (ymm && (f.leaf1_ecx & kF16c) != 0 && (f.leaf7_ebx & kAvx2) != 0) bits |= kCpuAvx2;
+  return bits;
+}
+
+uint32_t DetectCpuBits() {
+  X86Features f;
+#if defined(__x86_64__)
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0) f.leaf1_ecx = ecx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) f.leaf7_ebx = ebx;
+  if ((f.leaf1_ecx & 1u << 27) != 0) {  // OSXSAVE: xgetbv exists
+    uint32_t low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    f.xcr0 = uint64_t{high} << 32 | low;
+  }
+#endif
+  return CpuBitsOf(f);
+}
+
+Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_bits) {
+  bool known = false;
+  std::string available;
+  for (const KernelTable* table : kTables) {
+    known = known || wanted == table->name;
+    if ((table->needs & ~cpu_bits) != 0) continue;
+    if (wanted.empty() || wanted == table->name) return table;
+    available += (available.empty() ? "" : ", ") + std::string(table->name);
+  }
+  return Error(ErrorCode::kInvalidArgument, "BONSAI_ISA={}: {}; use one of: {}", wanted,
+               known ? "this CPU or operating system does not support it" : "this build has no such kernels",
+               available);
+}
+
+RowKernels KernelsFor(const KernelTable& table, const quant::Type& type) {
+  RowKernels kernels = {type.ggml_id, nullptr, ref::RowF32};
+  if (type.dot_i8 != nullptr && quant::kActGroup % type.block_weights == 0) kernels.i8 = ref::RowI8;
+  for (const KernelTable* t : {&kPortableKernels, &table}) {
+    const RowKernels* own = Find(*t, type.ggml_id);
+    if (own != nullptr && own->i8 != nullptr) kernels.i8 = own->i8;
+    if (own != nullptr && own->f32 != nullptr) kernels.f32 = own->f32;
+  }
+  return kernels;
+}
+
+}  // namespace bonsai::kernels

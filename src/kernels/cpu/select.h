@@ -1,0 +1,37 @@
+// Which kernel table runs: what this build has, what this CPU can do, what the user asked for.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/status.h"
+#include "kernels/cpu/isa.h"
+#include "quant/types.h"
+
+namespace bonsai::kernels {
+
+/// Tables of this build, best first; the last is kPortableKernels.
+std::span<const KernelTable* const> AllKernelTables();
+
+/// What CPUID and XGETBV said (0 where a leaf is absent), apart from the machine so that it can be tested.
+struct X86Features {
+  uint32_t leaf1_ecx = 0;
+  uint32_t leaf7_ebx = 0;
+  uint64_t xcr0 = 0;
+};
+/// The CpuBits that follow from it.
+uint32_t CpuBitsOf(const X86Features& features);
+/// CpuBits of this machine (0 on other architectures).
+uint32_t DetectCpuBits();
+
+/// The best table that `cpu_bits` can run, or the one called `wanted` when that is not empty. kInvalidArgument when
+/// no table has that name or the CPU lacks what it needs; the message lists the names that would work.
+Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_bits);
+
+/// The kernels that `table` uses for a format: its own, else portable ones, else the reference kernels of ref/. Both
+/// are set, except that `i8` is null for formats that are never multiplied with int8 activations (floats, and blocks
+/// that straddle activation groups).
+RowKernels KernelsFor(const KernelTable& table, const quant::Type& type);
+
+}  // namespace bonsai::kernels

@@ -1,0 +1,103 @@
+#include "kernels/cpu/select.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "kernels/ref/ref.h"
+#include "kernels/test_util.h"
+
+namespace bonsai::kernels {
+namespace {
+
+constexpr uint32_t kAllBits = ~0u;
+
+TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
+  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5;
+  const X86Features all = {kOsXsave | kAvx | kF16c, kAvx2, 0x7};
+  EXPECT_EQ(CpuBitsOf(all), kCpuAvx2);
+  EXPECT_EQ(CpuBitsOf({}), 0u);
+  X86Features f = all;
+  f.xcr0 = 0x3;  // x87 and xmm, but not ymm: an OS without AVX support
+  EXPECT_EQ(CpuBitsOf(f), 0u);
+  f = all, f.xcr0 = 0x5;
+  EXPECT_EQ(CpuBitsOf(f), 0u);
+  for (const uint32_t bit : {kOsXsave, kAvx, kF16c}) {
+    f = all, f.leaf1_ecx &= ~bit;
+    EXPECT_EQ(CpuBitsOf(f), 0u) << bit;
+  }
+  f = all, f.leaf7_ebx = 0;
+  EXPECT_EQ(CpuBitsOf(f), 0u);
+}
+
+TEST(SelectTest, PortableIsLastAndNeedsNothing) {
+  ASSERT_FALSE(AllKernelTables().empty());
+  EXPECT_EQ(AllKernelTables().back(), &kPortableKernels);
+  EXPECT_EQ(kPortableKernels.needs, 0u);
+}
+
+TEST(SelectTest, BestFirstUnlessNamed) {
+  EXPECT_EQ(*SelectKernels("", kAllBits), AllKernelTables().front());
+  EXPECT_EQ(*SelectKernels("", 0), &kPortableKernels);
+  EXPECT_EQ(*SelectKernels("portable", kAllBits), &kPortableKernels);
+  for (const KernelTable* table : AllKernelTables()) EXPECT_EQ(*SelectKernels(table->name, kAllBits), table);
+}
+
+TEST(SelectTest, UnknownNameListsWhatExists) {
+  const auto chosen = SelectKernels("mmx", kAllBits);
+  ASSERT_FALSE(chosen);
+  EXPECT_EQ(chosen.error().code(), ErrorCode::kInvalidArgument);
+  const std::string& message = chosen.error().message();
+  EXPECT_NE(message.find("BONSAI_ISA=mmx"), std::string::npos) << message;
+  for (const KernelTable* table : AllKernelTables()) EXPECT_NE(message.find(table->name), std::string::npos) << message;
+}
+
+TEST(SelectTest, KnownNameOnALesserCpuIsRefused) {
+  for (const KernelTable* table : AllKernelTables()) {
+    if (table->needs == 0) continue;
+    const auto chosen = SelectKernels(table->name, 0);
+    ASSERT_FALSE(chosen);
+    EXPECT_EQ(chosen.error().code(), ErrorCode::kInvalidArgument);
+    EXPECT_NE(chosen.error().message().find("use one of: portable"), std::string::npos) << chosen.error().message();
+  }
+}
+
+TEST(SelectTest, KernelsForFallsBack) {
+  const quant::Type& q1 = *quant::FindByName("Q1_0");
+  const RowKernels portable = KernelsFor(kPortableKernels, q1);
+  EXPECT_NE(portable.i8, ref::RowI8);  // Q1_0 has portable kernels of its own
+  for (const KernelTable* table : AllKernelTables()) {
+    const RowKernels kernels = KernelsFor(*table, q1);
+    EXPECT_EQ(kernels.i8 == portable.i8, table == &kPortableKernels) << table->name;
+    EXPECT_EQ(kernels.f32 == portable.f32, table == &kPortableKernels) << table->name;
+    const RowKernels q8 = KernelsFor(*table, *quant::FindByName("Q8_0"));
+    EXPECT_TRUE(q8.i8 == ref::RowI8 && q8.f32 == ref::RowF32) << table->name;
+    const RowKernels f16 = KernelsFor(*table, *quant::FindByName("F16"));
+    EXPECT_TRUE(f16.i8 == nullptr && f16.f32 == ref::RowF32) << table->name;
+  }
+}
+
+TEST(SelectTest, TheDeviceRunsTheTableThatWasForced) {
+  for (const KernelTable* table : AllKernelTables()) {
+    if ((table->needs & ~DetectCpuBits()) != 0) continue;
+    const auto device = test::MakeDevice(2, ActType::kI8, table->name);
+    EXPECT_EQ(device->name(), fmt::format("CPU ({}, 2 threads)", table->name));
+    // Not only the name: the matrix carries this table's kernels.
+    const test::TestMatrix m = test::MakeMatrix(*device, "Q1_0", 1, 128, 1);
+    const RowKernels& used = static_cast<const cpu::CpuMatrix&>(*m.w).kernels();
+    EXPECT_EQ(used.i8, table->rows[0].i8);
+    EXPECT_EQ(used.f32, table->rows[0].f32);
+  }
+}
+
+TEST(SelectTest, ForcingAnUnknownTableFailsTheDevice) {
+  ::setenv("BONSAI_ISA", "itanium", 1);
+  const auto device = NewCpuDevice({.threads = 1});
+  ::unsetenv("BONSAI_ISA");
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(NewCpuDevice({.threads = -1}));
+}
+
+}  // namespace
+}  // namespace bonsai::kernels

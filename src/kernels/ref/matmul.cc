@@ -1,0 +1,45 @@
+// Row kernels that work for every format in the registry.
+#include <algorithm>
+
+#include "kernels/lanes.h"
+#include "kernels/ref/ref.h"
+#include "quant/act_i8.h"
+
+namespace bonsai::kernels::ref {
+
+void RowF32(const quant::Type& type, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n, float* y) {
+  std::fill_n(y, n, 0.0f);
+  // 4 KiB of floats, used for all n rows: the matrix itself is never expanded.
+  float decoded[kDecodeChunk];
+  for (int64_t c = 0; c < cols; c += kDecodeChunk) {
+    const int64_t count = std::min(kDecodeChunk, cols - c);
+    type.decode(w + c / type.block_weights * type.block_bytes, decoded, count);
+    const int64_t padded = quant::ActGroups(count) * quant::kActGroup;
+    std::fill(decoded + count, decoded + padded, 0.0f);
+    for (int64_t t = 0; t < n; ++t) {
+      const float* row = x.x + t * x.stride + c;
+      for (int64_t g = 0; g < padded; g += quant::kActGroup) y[t] += LaneDot(decoded + g, row + g, quant::kActGroup);
+    }
+  }
+}
+
+void RowI8(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {
+  constexpr int64_t kBlocks = 64;  // at a time, so that the results fit on the stack
+  int32_t sums[kBlocks];
+  float scales[kBlocks];
+  const int64_t blocks = cols / type.block_weights;
+  for (int64_t t = 0; t < n; ++t) {
+    y[t] = 0;
+    for (int64_t first = 0; first < blocks; first += kBlocks) {
+      const int64_t count = std::min(kBlocks, blocks - first);
+      const int64_t c = first * type.block_weights;
+      type.dot_i8(w + first * type.block_bytes, x.q + t * x.stride + c, count * type.block_weights, sums, scales);
+      for (int64_t b = 0; b < count; ++b) {
+        const float dx = x.scales[t * x.scale_stride + (c + b * type.block_weights) / quant::kActGroup];
+        y[t] += (scales[b] * dx) * static_cast<float>(sums[b]);
+      }
+    }
+  }
+}
+
+}  // namespace bonsai::kernels::ref
