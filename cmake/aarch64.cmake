@@ -5,7 +5,10 @@ set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -L /usr/aarch64-linux-gnu)
+# LD_LIBRARY_PATH: or the loader of the cross package takes the libc of libc6:arm64, and the two together never come
+# back from pthread_create.
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -L /usr/aarch64-linux-gnu
+    -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib)
 
 # Only arm64's libraries: without this find_library falls back to the build machine's /usr/lib/x86_64-linux-gnu.
 set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu /usr)

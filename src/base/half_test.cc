@@ -86,8 +86,8 @@ TEST(Half, NanStaysNanAndBecomesQuiet) {
 TEST(Half, EveryValueSurvivesTheRoundTrip) {
   for (uint32_t bits = 0; bits < 65536; bits++) {
     const auto b = static_cast<uint16_t>(bits);
-    if (!std::isnan(HalfToFloat(b))) EXPECT_EQ(FloatToHalf(HalfToFloat(b)), b);
-    if (!std::isnan(Bf16ToFloat(b))) EXPECT_EQ(FloatToBf16(Bf16ToFloat(b)), b);
+    EXPECT_TRUE(std::isnan(HalfToFloat(b)) || FloatToHalf(HalfToFloat(b)) == b) << b;
+    EXPECT_TRUE(std::isnan(Bf16ToFloat(b)) || FloatToBf16(Bf16ToFloat(b)) == b) << b;
   }
 }
 

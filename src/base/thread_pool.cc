@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -10,7 +11,8 @@
 namespace bonsai {
 namespace {
 
-// ~20 µs of spinning covers the serial gaps inside a token; after that a sleeping thread costs less than a busy one.
+// Spinning covers the serial gaps inside a token; after that a sleeping thread costs less than a busy one. A pause
+// takes 10 to 45 ns by CPU model, so this is 20 to 90 µs.
 constexpr int kSpins = 2000;
 
 inline void CpuRelax() {
@@ -33,11 +35,17 @@ void AwaitChange(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
+// Why this is free of races: `fn` and `threads` are written before `generation` is bumped and read after the bump is
+// seen; they are written again only after `running` was seen to be 0, which each worker lowers after its last use of
+// them. A worker can miss no bump, because the next one waits for it. No wake-up is lost: wait() compares the value
+// again inside the kernel before it sleeps, and both changes that somebody sleeps for are followed by a notification:
+// every bump, and `running` reaching 0 (it never rises while the caller waits, so a stale value cannot come back).
 struct ThreadPool::Impl {
   int threads = 1;
-  std::atomic<uint32_t> generation{0};  // bumped to start a region (or to stop, when `fn` is null)
-  std::atomic<int> running{0};          // workers that have not finished the current region
   const std::function<void(int, int)>* fn = nullptr;
+  // Own cache lines: workers spin on the first while the caller spins on the second.
+  alignas(64) std::atomic<uint32_t> generation{0};  // bumped to start a region (or to stop, when `fn` is null)
+  alignas(64) std::atomic<int> running{0};          // workers that have not finished the current region
   std::vector<std::thread> workers;
 
   void Work(int index) {
@@ -61,8 +69,13 @@ struct ThreadPool::Impl {
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
   BONSAI_CHECK(threads >= 1);
-  impl_->threads = threads;
-  for (int i = 1; i < threads; i++) impl_->workers.emplace_back([impl = impl_.get(), i] { impl->Work(i); });
+  try {
+    for (int i = 1; i < threads; i++) {
+      impl_->workers.emplace_back([impl = impl_.get(), i] { impl->Work(i); });
+      impl_->threads++;  // workers look at it only once a region has started
+    }
+  } catch (const std::system_error&) {  // a limit on threads: fewer must do
+  }
 }
 
 ThreadPool::~ThreadPool() {

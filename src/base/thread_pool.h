@@ -26,7 +26,8 @@ inline Slice SliceOf(size_t n, int thread, int threads, size_t grain = 1) {
 /// from one thread at a time; it must not be called from inside a region.
 class ThreadPool {
  public:
-  /// `threads` counts the caller, which takes part as thread 0; at least 1. One thread means no workers at all.
+  /// `threads` counts the caller, which takes part as thread 0; at least 1. One thread means no workers at all. Where
+  /// the operating system refuses a thread, the pool has fewer: see threads().
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -178,7 +178,9 @@ TEST(EngineTest, AVocabularyLargerThanTheEmbeddingIsRefused) {
   s.edit = [](formats::Metadata& m, std::vector<formats::GgufTensor>&) {
     formats::Metadata out(m.source());
     for (const auto& [k, v] : m.entries())
-      if (!k.starts_with("tokenizer.")) ASSERT_TRUE(out.Add(k, v));
+      if (!k.starts_with("tokenizer.")) {
+        ASSERT_TRUE(out.Add(k, v));
+      }
     test::AddTokenizer(out, 310);
     m = std::move(out);
   };

@@ -16,7 +16,7 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t target) {
   const double top = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
   for (const float v : logits) sum += std::exp(v - top);
-  return std::log(sum) + top - logits[static_cast<size_t>(target)];
+  return std::log(sum) + (top - logits[static_cast<size_t>(target)]);
 }
 
 Result<Perplexity> MeasurePerplexity(engine::Engine& engine, std::span<const int32_t> ids, int32_t window,

@@ -18,7 +18,8 @@ namespace bonsai::formats {
 
 /// Reads and validates the header; no tensor data is read. Treats the file as hostile: counts, lengths and offsets are
 /// checked against what the source can hold before anything is allocated, and memory stays within a small multiple of
-/// the header's own size. kCorrupt names file, key or tensor, and byte offset; kUnsupported names version or type.
+/// the header's own size (8 for an array of u8, which widens). kCorrupt names file, key or tensor, and byte offset;
+/// kUnsupported names version, type or part of a split model, or a header above 256 MiB or 65,536 keys.
 Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source);
 
 /// A tensor to write: `bytes` must equal what type and shape imply.

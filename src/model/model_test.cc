@@ -22,7 +22,7 @@ std::unique_ptr<kernels::Device> Cpu(kernels::ActType act, int threads = 2) {
 }
 
 /// Logits after each token, fed in pieces of `step` tokens.
-std::vector<float> Run(const formats::ModelFile& file, kernels::Device& device, int64_t step, kernels::KvType kv_type) {
+std::vector<float> Feed(const formats::ModelFile& file, kernels::Device& device, int64_t step, kernels::KvType kv_type) {
   auto model = Model::Load(file, device, {.max_rows = step});
   EXPECT_TRUE(model) << model.error().message();
   const Config& c = (*model)->config();
@@ -66,9 +66,9 @@ TEST_P(ShapeTest, AgreesWithTheReference) {
   const auto want = test::ReferenceModel(**file, GetParam()).Forward(kIds);
   // Each of about 6 operations a layer rounds sums of up to 256 terms: 2 · 6 · 256 · 2^-24 = 1.8e-4 of the largest.
   const auto device = Cpu(kernels::ActType::kF32);
-  EXPECT_LT(Difference(Run(**file, *device, 16, kernels::KvType::kF32), want), 1.8e-4);
+  EXPECT_LT(Difference(Feed(**file, *device, 16, kernels::KvType::kF32), want), 1.8e-4);
   // fp16 keys and values are off by 2^-12 relative each, in each layer: a score of size 5 moves by 2^-9 or less.
-  EXPECT_LT(Difference(Run(**file, *device, 16, kernels::KvType::kF16), want), 2 * std::exp2(-9));
+  EXPECT_LT(Difference(Feed(**file, *device, 16, kernels::KvType::kF16), want), 2 * std::exp2(-9));
 }
 
 TEST_P(ShapeTest, CutsOfThePromptAndThreadsDoNotChangeABit) {
@@ -76,10 +76,10 @@ TEST_P(ShapeTest, CutsOfThePromptAndThreadsDoNotChangeABit) {
   const auto file = test::OpenBytes(bytes);
   ASSERT_TRUE(file) << file.error().message();
   for (const kernels::ActType act : {kernels::ActType::kF32, kernels::ActType::kI8}) {
-    const auto want = Run(**file, *Cpu(act, 1), 16, kernels::KvType::kF16);
+    const auto want = Feed(**file, *Cpu(act, 1), 16, kernels::KvType::kF16);
     for (const int64_t step : {1, 2, 7})
       for (const int threads : {1, 3})
-        EXPECT_EQ(Run(**file, *Cpu(act, threads), step, kernels::KvType::kF16), want) << step << " " << threads;
+        EXPECT_EQ(Feed(**file, *Cpu(act, threads), step, kernels::KvType::kF16), want) << step << " " << threads;
   }
 }
 
@@ -110,7 +110,9 @@ formats::GgufTensor& Named(std::vector<formats::GgufTensor>& tensors, const std:
 formats::Metadata Replace(const formats::Metadata& m, const std::string& key, formats::Value value) {
   formats::Metadata out(m.source());
   for (const auto& [k, v] : m.entries()) EXPECT_TRUE(out.Add(k, k == key ? value : v));
-  if (!m.Has(key)) EXPECT_TRUE(out.Add(key, value));
+  if (!m.Has(key)) {
+    EXPECT_TRUE(out.Add(key, value));
+  }
   return out;
 }
 

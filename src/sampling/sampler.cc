@@ -1,8 +1,10 @@
 #include "sampling/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/check.h"
 #include "sampling/weight.h"
@@ -38,22 +40,13 @@ void VisitAbove(std::span<const float> logits, const float& floor, F visit) {
   }
 }
 
-/// Sum of Weight(logit - max). In blocks, because GCC 12 vectorises the clamping and the rest as two loops but not as
-/// one (it makes branches of the constants): 0.4 ms instead of 1.3 ms for 151,936 logits.
-uint64_t TotalWeight(std::span<const float> logits, float max) {
-  constexpr size_t kBlock = 64;
-  double x[kBlock];
-  uint64_t total = 0;
-  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
-    const size_t n = std::min(kBlock, logits.size() - begin);
-    for (size_t i = 0; i < n; i++) x[i] = ClampExponent(double{logits[begin + i]} - max);
-    for (size_t i = 0; i < n; i++) total += WeightOfClamped(x[i]);
-  }
-  return total;
-}
-
 /// The next lower float: x > Below(y) is x >= y.
 float Below(float x) { return std::nextafter(x, -kInfinity); }
+
+/// p of a total weight, rounded up. Less than the total for p < 1: p is then at most 1 - 2^-24.
+uint64_t Share(float p, uint64_t total) {
+  return static_cast<uint64_t>(std::ceil(double{p} * static_cast<double>(total)));
+}
 
 }  // namespace
 
@@ -131,25 +124,45 @@ Sampler::Scored Sampler::CutTopK(std::span<const float> logits) {
   return last;
 }
 
-/// The last token of the smallest set that holds top_p of the weight of scored_ (of all logits, without a top-k).
-/// May return a less likely one where min_logit cuts off more anyway.
-Sampler::Scored Sampler::CutTopP(std::span<const float> logits, float max, float min_logit, bool top_k_done) {
-  uint64_t total = 0;
-  if (top_k_done) {
-    for (Scored& s : scored_) total += s.weight = Weight(double{s.logit} - max);
-  } else {
-    total = TotalWeight(logits, max);
-    // Tokens lighter than (1 - p) · total / V hold less than 1 - p in sum, so the set ends before the first of them.
-    // 0.999 and 0.001 are slack for the rounding of this bound, which need not be exact.
-    const double light =
-        0.999 * (1 - double{params_.top_p}) * static_cast<double>(total) / static_cast<double>(vocab_size_);
-    const double bound = max + std::log(light / static_cast<double>(kWeightOne)) - 0.001;
-    const float floor = Below(std::max(static_cast<float>(bound), min_logit));
-    scored_.clear();
-    VisitAbove(logits, floor, [&](int32_t id, float x) { scored_.push_back({x, id, Weight(double{x} - max)}); });
+/// Fills scored_ with the tokens among which the top-p set of the whole vocabulary ends, in no order, and returns the
+/// weight still needed from them. They are one bucket of a histogram of the weights by logit; what lies in the buckets
+/// above is in the set, what lies below is not, and neither has to be looked at again.
+uint64_t Sampler::CollectTopPEnd(std::span<const float> logits, float max) {
+  constexpr size_t kBlock = 64, kBucketsPerNat = 8;
+  const auto bucket = [](double x) { return static_cast<size_t>(-x * kBucketsPerNat); };
+  std::array<uint64_t, 40 * kBucketsPerNat + 1> sums{};  // ClampExponent() ends at -40
+  double x[kBlock];
+  uint64_t weights[kBlock];
+  // In blocks, because GCC 12 vectorises the clamping and the exponential as two loops but not as one.
+  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const size_t n = std::min(kBlock, logits.size() - begin);
+    for (size_t i = 0; i < n; i++) x[i] = ClampExponent(double{logits[begin + i]} - max);
+    for (size_t i = 0; i < n; i++) weights[i] = WeightOfClamped(x[i]);
+    for (size_t i = 0; i < n; i++) sums[bucket(x[i])] += weights[i];
   }
-  // Halve until one token is left: the one that carries the sum from the top over `need`. Linear: n + n/2 + n/4 …
-  auto need = static_cast<uint64_t>(std::ceil(double{params_.top_p} * static_cast<double>(total)));
+  uint64_t need = Share(params_.top_p, std::accumulate(sums.begin(), sums.end(), uint64_t{0}));
+  size_t last = 0;
+  while (sums[last] < need) need -= sums[last++];
+  scored_.clear();
+  const auto floor = static_cast<float>(max - static_cast<double>(last + 1) / kBucketsPerNat);
+  VisitAbove(logits, Below(floor), [&](int32_t id, float logit) {
+    const double clamped = ClampExponent(double{logit} - max);
+    if (bucket(clamped) == last) scored_.push_back({logit, id, WeightOfClamped(clamped)});
+  });
+  return need;
+}
+
+/// The last token of the smallest set that holds top_p of the weight: of scored_ after a top-k, else of all logits.
+Sampler::Scored Sampler::CutTopP(std::span<const float> logits, float max, bool top_k_done) {
+  uint64_t need = 0;
+  if (top_k_done) {
+    uint64_t total = 0;
+    for (Scored& s : scored_) total += s.weight = Weight(double{s.logit} - max);
+    need = Share(params_.top_p, total);
+  } else {
+    need = CollectTopPEnd(logits, max);
+  }
+  // Halve until one token is left: the one that carries the sum from the top to `need`. Linear: n + n/2 + n/4 …
   auto first = scored_.begin(), end = scored_.end();
   while (end - first > 1) {
     const auto middle = first + (end - first) / 2;
@@ -172,7 +185,7 @@ void Sampler::Truncate(std::span<const float> logits, float max) {
   const bool top_k_on = params_.top_k > 0 && static_cast<size_t>(params_.top_k) < vocab_size_;
   Scored last = kEverything;
   if (top_k_on) last = CutTopK(logits);
-  if (params_.top_p < 1) last = std::min(last, CutTopP(logits, max, min_logit, top_k_on), MoreLikely);
+  if (params_.top_p < 1) last = std::min(last, CutTopP(logits, max, top_k_on), MoreLikely);
   last = std::min(last, Scored{min_logit, kEverything.id, 0}, MoreLikely);
   VisitAbove(logits, Below(last.logit), [&](int32_t id, float logit) {
     if (logit > last.logit || id <= last.id) candidates_.push_back({id, logit, 0.0f});

@@ -77,7 +77,8 @@ class Sampler {
 
   std::span<const float> ApplyPenalties(std::span<const float> logits);
   Scored CutTopK(std::span<const float> logits);
-  Scored CutTopP(std::span<const float> logits, float max, float min_logit, bool top_k_done);
+  uint64_t CollectTopPEnd(std::span<const float> logits, float max);
+  Scored CutTopP(std::span<const float> logits, float max, bool top_k_done);
   void Truncate(std::span<const float> logits, float max);
   int32_t Draw(float max);
 

@@ -81,7 +81,6 @@ TEST(QwenTokenizer, CorporaSurviveTheRoundTrip) {
     const std::string text = test::ReadFile(path);
     const Ids ids = Qwen()->Encode(text);
     EXPECT_TRUE(Qwen()->Decode(ids) == NormalizeNfcBytes(text)) << name;
-    EXPECT_LT(ids.size(), text.size() / 2);
   }
 }
 

@@ -1,0 +1,350 @@
+// Norm, rotation, the KV cache and attention: each against double precision, then all of them for equal bits whatever
+// the batch, the threads and the neighbours in the batch.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/half.h"
+#include "kernels/ref/ref.h"
+#include "kernels/test_util.h"
+
+namespace bonsai::kernels {
+namespace {
+
+using namespace test;  // NOLINT(build/namespaces)
+
+struct Case {
+  const char* name;
+  int32_t heads, kv_heads, k_width, v_width;
+  KvType k_type, v_type;
+  bool norm, interleaved;
+};
+constexpr Case kCases[] = {
+    {"Mha64F32", 2, 2, 64, 64, KvType::kF32, KvType::kF32, true, false},
+    {"Gqa2x80F16", 4, 2, 80, 80, KvType::kF16, KvType::kF16, true, false},
+    {"Gqa4x128F16", 8, 2, 128, 128, KvType::kF16, KvType::kF16, true, false},
+    {"Gqa12x64NoNormF32", 12, 1, 64, 64, KvType::kF32, KvType::kF32, false, false},
+    {"KWidth96VWidth40Interleaved", 4, 2, 96, 40, KvType::kF32, KvType::kF16, false, true},
+    {"Interleaved64F16", 2, 1, 64, 64, KvType::kF16, KvType::kF16, true, true},
+};
+
+constexpr int32_t kLayers = 2, kLayer = 1;
+constexpr float kEps = 1e-6f;
+
+/// A device with a cache and two sequences in it: A in blocks 3, 0, 4 and B in blocks 1, 2.
+class AttentionTest : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    const Case& c = GetParam();
+    device_ = MakeDevice(3, ActType::kF32);
+    store_ = std::move(*device_->NewKvStore({.layers = kLayers,
+                                             .kv_heads = c.kv_heads,
+                                             .k_width = c.k_width,
+                                             .v_width = c.v_width,
+                                             .k_type = c.k_type,
+                                             .v_type = c.v_type}));
+    ASSERT_TRUE(store_->Grow(5));
+    q_norm_ = MakeVector(*device_, Randoms(c.k_width, 11));
+    k_norm_ = MakeVector(*device_, Randoms(c.k_width, 12));
+    spec_ = {.heads = c.heads,
+             .kv_heads = c.kv_heads,
+             .k_width = c.k_width,
+             .v_width = c.v_width,
+             .q_norm = c.norm ? q_norm_.get() : nullptr,
+             .k_norm = c.norm ? k_norm_.get() : nullptr,
+             .eps = kEps,
+             .rope_interleaved = c.interleaved};
+    for (int32_t i = 0; i < c.k_width / 2; ++i) {
+      rope_.inv_freq.push_back(static_cast<float>(std::pow(1e4, -2.0 * i / c.k_width)));
+    }
+    rope_.interleaved = c.interleaved;
+  }
+
+  /// q, k, v of a batch, before and after.
+  struct Rows {
+    int64_t count = 0;
+    std::vector<float> q_in, k_in, v_in;
+    std::unique_ptr<Tensor> table, q, k, v;
+  };
+  Rows Store(std::span<const SequenceRows> sequences, uint64_t seed) {
+    const Case& c = GetParam();
+    Rows rows;
+    for (const SequenceRows& s : sequences) rows.count += s.rows;
+    rows.q_in = Randoms(rows.count * c.heads * c.k_width, seed);
+    rows.k_in = Randoms(rows.count * c.kv_heads * c.k_width, seed + 1);
+    rows.v_in = Randoms(rows.count * c.kv_heads * c.v_width, seed + 2);
+    rows.table = MakeTensor(*device_, rows.count, c.k_width);
+    rows.q = MakeTensor(*device_, rows.count, int64_t{c.heads} * c.k_width, rows.q_in);
+    rows.k = MakeTensor(*device_, rows.count, int64_t{c.kv_heads} * c.k_width, rows.k_in);
+    rows.v = MakeTensor(*device_, rows.count, int64_t{c.kv_heads} * c.v_width, rows.v_in);
+    device_->RopeTable(rope_, sequences, *rows.table);
+    device_->QkNormRopeStore(spec_, *rows.table, *rows.q, *rows.k, *rows.v, View(sequences));
+    return rows;
+  }
+  KvView View(std::span<const SequenceRows> sequences) { return {store_.get(), kLayer, sequences}; }
+
+  /// What the cache holds for a position, as floats.
+  std::vector<float> Cached(bool keys, std::span<const int32_t> blocks, int32_t pos, int32_t head) {
+    const Case& c = GetParam();
+    auto& store = static_cast<cpu::CpuKvStore&>(*store_);
+    const int32_t block = blocks[static_cast<size_t>(pos / kKvBlock)];
+    const KvType type = keys ? c.k_type : c.v_type;
+    const auto width = static_cast<size_t>(keys ? c.k_width : c.v_width);
+    const std::byte* head_start = keys ? store.keys(block, kLayer, head) : store.values(block, kLayer, head);
+    std::vector<float> out(width);
+    ref::KvToFloat(type, head_start + KvBytes(type, static_cast<size_t>(pos % kKvBlock) * width),
+                   static_cast<int64_t>(width), out.data());
+    return out;
+  }
+
+  /// Checks one normed and rotated head: `got` from `in` at `pos`; `storage` is the relative error of the cache type.
+  void ExpectRotated(const float* in, const Vector& gain, int32_t pos, const float* got, double storage) {
+    const Case& c = GetParam();
+    const int64_t n = c.k_width, pairs = n / 2;
+    std::vector<double> x(in, in + n);
+    double norm_error = 0;
+    if (c.norm) {
+      double sum = 0;
+      for (const double v : x) sum += v * v;
+      const float* g = static_cast<const cpu::CpuVector&>(gain).data();
+      for (int64_t i = 0; i < n; ++i)
+        x[static_cast<size_t>(i)] *= g[i] / std::sqrt(sum / static_cast<double>(n) + kEps);
+      norm_error = ((static_cast<double>(n) / 16 + 7) / 2 + 4) * kRound;  // ops_test.cc
+    }
+    for (int64_t i = 0; i < pairs; ++i) {
+      const double angle = pos * static_cast<double>(rope_.inv_freq[static_cast<size_t>(i)]);
+      const int64_t ia = c.interleaved ? 2 * i : i, ib = c.interleaved ? 2 * i + 1 : i + pairs;
+      const double a = x[static_cast<size_t>(ia)], b = x[static_cast<size_t>(ib)];
+      const double cos = std::cos(angle), sin = std::sin(angle);
+      // Three roundings: the table, the product, the sum. Storage as F16 also has an absolute part for subnormals.
+      const auto bound = [&](double m, double e) {
+        return 1.01 * (norm_error + 3 * kRound) * m + storage * (std::fabs(e) + m * 1e-4) + (storage > 0 ? 0x1p-25 : 0);
+      };
+      const double ea = a * cos - b * sin, eb = b * cos + a * sin;
+      ASSERT_NEAR(got[ia], ea, bound(std::fabs(a * cos) + std::fabs(b * sin), ea)) << "pos " << pos << " pair " << i;
+      ASSERT_NEAR(got[ib], eb, bound(std::fabs(b * cos) + std::fabs(a * sin), eb)) << "pos " << pos << " pair " << i;
+    }
+  }
+
+  void ExpectAttended(const float* q, std::span<const int32_t> blocks, int32_t pos, int32_t kv_head, float scale,
+                      const float* got);
+
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<KvStore> store_;
+  std::unique_ptr<Vector> q_norm_, k_norm_;
+  QkvSpec spec_;
+  RopeSpec rope_;
+  const std::vector<int32_t> blocks_a_ = {3, 0, 4}, blocks_b_ = {1, 2};
+};
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionTest, testing::ValuesIn(kCases),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST_P(AttentionTest, NormRotationAndStorageWithinBound) {
+  const Case& c = GetParam();
+  // Positions cross a block border in A; B starts far in its second block.
+  const SequenceRows sequences[] = {{.first_row = 0, .rows = 4, .pos = 62, .blocks = blocks_a_},
+                                    {.first_row = 4, .rows = 1, .pos = 100, .blocks = blocks_b_}};
+  const Rows rows = Store(sequences, 100);
+  const double storage = c.k_type == KvType::kF16 ? 0x1p-11 : 0;
+  for (int32_t row = 0; row < 5; ++row) {
+    const std::vector<int32_t>& blocks = row < 4 ? blocks_a_ : blocks_b_;
+    const int32_t pos = row < 4 ? 62 + row : 100;
+    for (int32_t h = 0; h < c.heads; ++h) {
+      ExpectRotated(&rows.q_in[static_cast<size_t>((row * c.heads + h) * c.k_width)], *q_norm_, pos,
+                    RowOf(*rows.q, row) + h * c.k_width, 0);
+    }
+    for (int32_t h = 0; h < c.kv_heads; ++h) {
+      const std::vector<float> key = Cached(true, blocks, pos, h), value = Cached(false, blocks, pos, h);
+      ExpectRotated(&rows.k_in[static_cast<size_t>((row * c.kv_heads + h) * c.k_width)], *k_norm_, pos, key.data(),
+                    storage);
+      for (int32_t d = 0; d < c.v_width; ++d) {
+        const float v = rows.v_in[static_cast<size_t>((row * c.kv_heads + h) * c.v_width + d)];
+        ASSERT_EQ(value[static_cast<size_t>(d)], c.v_type == KvType::kF16 ? HalfToFloat(FloatToHalf(v)) : v);
+      }
+    }
+  }
+}
+
+void AttentionTest::ExpectAttended(const float* q, std::span<const int32_t> blocks, int32_t pos, int32_t kv_head,
+                                   float scale, const float* got) {
+  const Case& c = GetParam();
+  const int32_t keys = pos + 1;
+  std::vector<double> scores;
+  double magnitude = 0;  // largest Σ|q·k|·scale
+  for (int32_t j = 0; j < keys; ++j) {
+    const std::vector<float> k = Cached(true, blocks, j, kv_head);
+    double score = 0, sum = 0;
+    for (size_t d = 0; d < k.size(); ++d) {
+      score += static_cast<double>(q[d]) * k[d] * scale, sum += std::fabs(static_cast<double>(q[d]) * k[d] * scale);
+    }
+    scores.push_back(score), magnitude = std::max(magnitude, sum);
+  }
+  const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
+  const double range = *high - *low, max = *high;
+  double total = 0;
+  std::vector<double> out(static_cast<size_t>(c.v_width)), out_magnitude(static_cast<size_t>(c.v_width));
+  for (int32_t j = 0; j < keys; ++j) {
+    const double p = std::exp(scores[static_cast<size_t>(j)] - max);
+    const std::vector<float> v = Cached(false, blocks, j, kv_head);
+    total += p;
+    for (size_t d = 0; d < v.size(); ++d) out[d] += p * v[d], out_magnitude[d] += p * std::fabs(v[d]);
+  }
+  // A score: k_width/16 + 5 roundings in the dot (lanes.h), one for the scale. A weight: its score's error, the
+  // rounding of score - max (at most the range), two roundings' worth for Exp; and for each block that rescales it
+  // again a difference, an Exp and a product. The error counts twice, above and below the division. Then the additions:
+  // below 8 a block's sum and one a block, above one a key and the product; and two for the division.
+  const double n = keys, blocks_seen = std::ceil(n / kKvBlock);
+  const double weight = (c.k_width / 16.0 + 6) * magnitude + range + 2 + blocks_seen * (range + 3);
+  const double bound = 1.01 * kRound * (2 * weight + 8 + blocks_seen + n + 1 + 2);
+  for (size_t d = 0; d < out.size(); ++d) {
+    ASSERT_NEAR(got[d], out[d] / total, bound * out_magnitude[d] / total) << "pos " << pos << " element " << d;
+  }
+}
+
+TEST_P(AttentionTest, WithinBoundForSeveralSequencesAndBlocks) {
+  const Case& c = GetParam();
+  // Histories first, then one batch with the last rows of both, B before A.
+  const SequenceRows a0[] = {{.first_row = 0, .rows = 121, .pos = 0, .blocks = blocks_a_}};
+  const SequenceRows b0[] = {{.first_row = 0, .rows = 63, .pos = 0, .blocks = blocks_b_}};
+  Store(a0, 1), Store(b0, 4);
+  const SequenceRows batch[] = {{.first_row = 0, .rows = 3, .pos = 63, .blocks = blocks_b_},
+                                {.first_row = 3, .rows = 12, .pos = 121, .blocks = blocks_a_}};
+  const Rows rows = Store(batch, 7);
+  const auto out = MakeAct(*device_, rows.count, int64_t{c.heads} * c.v_width, {});
+  const float scale = 1.5f / std::sqrt(static_cast<float>(c.k_width));
+  device_->Attend(spec_, scale, *rows.q, View(batch), *out);
+  for (int32_t row = 0; row < rows.count; ++row) {
+    for (int32_t h = 0; h < c.heads; ++h) {
+      ExpectAttended(RowOf(*rows.q, row) + h * c.k_width, row < 3 ? blocks_b_ : blocks_a_,
+                     row < 3 ? 63 + row : 118 + row, h / (c.heads / c.kv_heads), scale,
+                     RowOf(*out, row) + h * c.v_width);
+    }
+  }
+}
+
+TEST(KvStorageTest, HalfSaturates) {
+  const float in[] = {70000.0f, -70000.0f, 65504.0f, 1.0f};
+  std::byte stored[8];
+  float out[4];
+  ref::KvFromFloat(KvType::kF16, in, 4, stored);
+  ref::KvToFloat(KvType::kF16, stored, 4, out);
+  EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{65504, -65504, 65504, 1}));
+}
+
+TEST(SoftmaxTest, KnownAnswers) {
+  // Equal scores average; a key whose score is larger by 200 wins alone, also across blocks and in either order.
+  const std::vector<float> q = {1.0f};
+  const std::vector<float> v = {1.0f, 3.0f};
+  for (const float second : {0.0f, 200.0f, -200.0f}) {
+    const std::vector<float> k = {0.0f, second};
+    const float expected = second == 0 ? 2.0f : second > 0 ? 3.0f : 1.0f;
+    ref::SoftmaxState one = {-INFINITY, 0};
+    float acc = 0;
+    ref::AttendBlock(q.data(), k.data(), v.data(), 2, 1, 1, 1.0f, one, &acc);
+    EXPECT_EQ(acc / one.sum, expected);
+    ref::SoftmaxState two = {-INFINITY, 0};
+    acc = 0;
+    ref::AttendBlock(q.data(), &k[0], &v[0], 1, 1, 1, 1.0f, two, &acc);
+    ref::AttendBlock(q.data(), &k[1], &v[1], 1, 1, 1, 1.0f, two, &acc);
+    EXPECT_EQ(acc / two.sum, expected);
+  }
+}
+
+/// Two attention layers over a stream of rows: everything that could depend on how the rows were batched.
+class Net {
+ public:
+  static constexpr int32_t kWidth = 256, kHeads = 4, kKvHeads = 2, kHead = 80;
+  Net(int threads, ActType act, KvType kv) : device_(MakeDevice(threads, act)) {
+    Device& d = *device_;
+    wq_ = MakeMatrix(d, "Q1_0", kHeads * kHead, kWidth, 1).w;
+    wk_ = MakeMatrix(d, "Q1_0", kKvHeads * kHead, kWidth, 2).w;
+    wv_ = MakeMatrix(d, "Q8_0", kKvHeads * kHead, kWidth, 3).w;
+    wo_ = MakeMatrix(d, "Q8_0", kWidth, kHeads * kHead, 4).w;
+    gain_ = MakeVector(d, Randoms(kWidth, 5));
+    head_gain_ = MakeVector(d, Randoms(kHead, 6));
+    store_ = std::move(*d.NewKvStore({2, kKvHeads, kHead, kHead, kv, kv}));
+    EXPECT_TRUE(store_->Grow(8));
+    for (int i = 0; i < kHead / 2; ++i) rope_.inv_freq.push_back(1.0f / static_cast<float>(1 + i));
+  }
+  /// Output rows for input rows x [T, kWidth].
+  std::vector<float> Run(const std::vector<float>& x, std::span<const SequenceRows> sequences) {
+    Device& d = *device_;
+    const auto rows = static_cast<int64_t>(x.size()) / kWidth;
+    const auto h = MakeTensor(d, rows, kWidth, x), table = MakeTensor(d, rows, kHead);
+    const auto q = MakeTensor(d, rows, kHeads * kHead), k = MakeTensor(d, rows, kKvHeads * kHead),
+               v = MakeTensor(d, rows, kKvHeads * kHead);
+    const auto in = MakeAct(d, rows, kWidth, {wq_.get(), wv_.get()}),
+               out = MakeAct(d, rows, kHeads * kHead, {wo_.get()});
+    const QkvSpec spec = {kHeads, kKvHeads, kHead, kHead, head_gain_.get(), head_gain_.get(), 1e-6f, false};
+    d.RopeTable(rope_, sequences, *table);
+    for (int32_t layer = 0; layer < 2; ++layer) {
+      const KvView view = {store_.get(), layer, sequences};
+      const Product qkv[] = {{wq_.get(), q.get()}, {wk_.get(), k.get()}, {wv_.get(), v.get()}};
+      d.RmsNorm(*h, *gain_, 1e-6f, rows, *in);
+      d.MatMul(qkv, *in, rows);
+      d.QkNormRopeStore(spec, *table, *q, *k, *v, view);
+      d.Attend(spec, 0.11f, *q, view, *out);
+      d.MatMulAdd(*wo_, *out, rows, *h);
+    }
+    return Values(*h, rows);
+  }
+
+ private:
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Matrix> wq_, wk_, wv_, wo_;
+  std::unique_ptr<Vector> gain_, head_gain_;
+  std::unique_ptr<KvStore> store_;
+  RopeSpec rope_;
+};
+
+std::vector<float> Cut(const std::vector<float>& x, int64_t first, int64_t rows) {
+  return {x.begin() + first * Net::kWidth, x.begin() + (first + rows) * Net::kWidth};
+}
+
+TEST(OneAnswerTest, BatchSizeAndThreadsChangeNoBit) {
+  constexpr int32_t kRows = 150;
+  const std::vector<float> x = Randoms(int64_t{kRows} * Net::kWidth, 20);
+  const std::vector<int32_t> blocks = {2, 0, 1};
+  for (const auto& [act, kv] : {std::pair(ActType::kI8, KvType::kF16), std::pair(ActType::kF32, KvType::kF32)}) {
+    std::vector<float> reference;
+    for (const int threads : {1, 2, 3}) {
+      for (const int32_t batch : {1, 2, 7, 16, 64, kRows}) {
+        Net net(threads, act, kv);
+        std::vector<float> all;
+        for (int32_t pos = 0; pos < kRows; pos += batch) {
+          const int32_t n = std::min(batch, kRows - pos);
+          const SequenceRows rows = {.first_row = 0, .rows = n, .pos = pos, .blocks = blocks};
+          const std::vector<float> out = net.Run(Cut(x, pos, n), {&rows, 1});
+          all.insert(all.end(), out.begin(), out.end());
+        }
+        if (reference.empty()) reference = all;
+        ASSERT_EQ(std::memcmp(all.data(), reference.data(), all.size() * sizeof(float)), 0)
+            << threads << " threads, batch " << batch;
+      }
+    }
+    for (const float v : reference) ASSERT_TRUE(std::isfinite(v));
+  }
+}
+
+TEST(OneAnswerTest, NeighboursInABatchChangeNoBit) {
+  const std::vector<float> xa = Randoms(100 * Net::kWidth, 30), xb = Randoms(70 * Net::kWidth, 31);
+  const std::vector<int32_t> blocks_a = {5, 1}, blocks_b = {0, 7};
+  const SequenceRows a = {.first_row = 0, .rows = 100, .pos = 0, .blocks = blocks_a};
+  const SequenceRows b = {.first_row = 0, .rows = 70, .pos = 0, .blocks = blocks_b};
+  Net alone(2, ActType::kI8, KvType::kF16);
+  const std::vector<float> out_a = alone.Run(xa, {&a, 1}), out_b = alone.Run(xb, {&b, 1});
+  std::vector<float> x = xb;
+  x.insert(x.end(), xa.begin(), xa.end());
+  const SequenceRows both[] = {{.first_row = 70, .rows = 100, .pos = 0, .blocks = blocks_a}, b};
+  Net together(3, ActType::kI8, KvType::kF16);
+  const std::vector<float> out = together.Run(x, both);
+  EXPECT_EQ(Cut(out, 70, 100), out_a);
+  EXPECT_EQ(Cut(out, 0, 70), out_b);
+}
+
+}  // namespace
+}  // namespace bonsai::kernels
