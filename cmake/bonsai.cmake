@@ -58,7 +58,7 @@ function(bonsai_test name)
   set(properties ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake)
   file(WRITE ${properties} "foreach(test IN LISTS ${name}_TESTS)
   set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${A_LABELS}\"
-    ENVIRONMENT \"BONSAI_SOURCE_DIR=${PROJECT_SOURCE_DIR};BONSAI_TEST_DATA=${BONSAI_TEST_DATA}\")
+    ENVIRONMENT \"BONSAI_SOURCE_DIR=${PROJECT_SOURCE_DIR};BONSAI_TEST_DATA=${BONSAI_TEST_DATA};BONSAI_BIN_DIR=${PROJECT_BINARY_DIR}/bin\")
 endforeach()\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties})
   if("threads" IN_LIST A_LABELS)

@@ -1,0 +1,156 @@
+// The program as a user meets it: what it prints, where, and its exit codes.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tests/support.h"
+
+namespace bonsai {
+namespace {
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+/// Runs `bonsai ARGS` through the shell, standard input closed unless the arguments redirect it.
+Outcome Bonsai(const std::string& args) {
+  const test::TempDir dir;
+  const char* bin = std::getenv("BONSAI_BIN_DIR");
+  const std::string command = std::string(bin != nullptr ? bin : "build/bin") + "/bonsai " + args + " >" +
+                              (dir / "out") + " 2>" + (dir / "err") +
+                              (args.find('<') == std::string::npos ? " </dev/null" : "");
+  const int status = std::system(command.c_str());
+  return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+          .out = test::ReadFile(dir / "out"),
+          .err = test::ReadFile(dir / "err")};
+}
+
+std::string Model() { return test::SourcePath("models/tiny-q1.gguf"); }
+
+TEST(CliTest, HelpAndVersion) {
+  EXPECT_EQ(Bonsai("--help").code, 0);
+  EXPECT_NE(Bonsai("--help").out.find("inspect"), std::string::npos);
+  EXPECT_EQ(Bonsai("--version").out.substr(0, 7), "bonsai ");
+  for (const std::string verb : {"run", "inspect", "tokenize", "eval", "eval perplexity"}) {
+    const Outcome o = Bonsai(verb + " --help");
+    EXPECT_EQ(o.code, 0) << verb;
+    EXPECT_NE(o.out.find("-m,--model") != std::string::npos || verb == "eval", false) << verb << o.out;
+    EXPECT_EQ(o.err, "") << verb;
+  }
+  EXPECT_NE(Bonsai("run --help").out.find("bonsai run model.gguf"), std::string::npos);  // examples
+}
+
+TEST(CliTest, WrongUsageIsOneLineAndCode2) {
+  for (const std::string args :
+       {"", "dance", "run --no-such-flag", "run -n x", "run --temp -1 -p hi", "run --top-p 2 -p hi",
+        "run -p a --prompt-ids 1", "run --prompt-ids 1,x", "run --prompt-ids 1,5000", "tokenize", "eval",
+        "eval perplexity", "run -ctk q4_0 -p a", "run -c 0 -p a"}) {
+    const Outcome o = Bonsai(args);
+    EXPECT_EQ(o.code, 2) << args << o.err;
+    EXPECT_EQ(o.out, "") << args;
+    EXPECT_FALSE(o.err.empty()) << args;
+    if (!args.empty()) {
+      EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << args << ": " << o.err;
+    }
+  }
+}
+
+TEST(CliTest, FailedWorkIsCode1AndNamesTheFile) {
+  const test::TempDir dir;
+  for (const std::string verb :
+       {"run -p hi -m ", "inspect ", "tokenize -p hi -m ", "eval perplexity -f /dev/null -m "}) {
+    const Outcome o = Bonsai(verb + (dir / "nothing.gguf"));
+    EXPECT_NE(o.code, 0) << verb;
+    EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << verb << o.err;
+  }
+  const Outcome o = Bonsai("run -p hi -m " + (dir / "nothing.gguf"));
+  EXPECT_EQ(o.code, 1);
+  EXPECT_NE(o.err.find("nothing.gguf"), std::string::npos) << o.err;
+  std::ofstream(dir / "cut.gguf", std::ios::binary) << test::ReadFile(Model()).substr(0, 400000);
+  const Outcome cut = Bonsai("run -p hi " + (dir / "cut.gguf"));
+  EXPECT_EQ(cut.code, 1);
+  EXPECT_NE(cut.err.find("cut.gguf"), std::string::npos) << cut.err;
+}
+
+TEST(CliTest, RunsAloneAndInAPipe) {
+  const Outcome story = Bonsai("run -n 30 --seed 1");
+  EXPECT_EQ(story.code, 0) << story.err;
+  EXPECT_EQ(story.out.substr(0, 36), "Once upon a time, there was a little");
+  EXPECT_EQ(story.out.find('\033'), std::string::npos);  // no colour in a pipe
+  EXPECT_EQ(story.err, "");                              // and no statistics
+  EXPECT_EQ(Bonsai("run -n 30 --seed 1").out, story.out);
+  EXPECT_NE(Bonsai("run -n 30 --seed 2").out, story.out);
+}
+
+TEST(CliTest, GivesTheGoldenTokens) {
+  const auto golden = nlohmann::json::parse(test::ReadFile(test::SourcePath("tests/data/tiny-q1.golden.json")));
+  const auto join = [](const nlohmann::json& ids) {
+    std::string s;
+    for (const auto& id : ids) s += (s.empty() ? "" : ",") + id.dump();
+    return s;
+  };
+  const auto& p = golden["prompts"][1];
+  const Outcome o =
+      Bonsai("run " + Model() + " --raw --act f32 --prompt-ids " + join(p["ids"]) + " --output-ids -n 48 --temp 0");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.out, join(p["greedy"]) + "\n");
+  const Outcome text =
+      Bonsai("run " + Model() + " --act f32 -n 48 --temp 0 --json -p '" + p["prompt"].get<std::string>() + "'");
+  const auto j = nlohmann::json::parse(text.out);
+  EXPECT_EQ(j["text"], p["greedy_text"]);
+  EXPECT_EQ(j["tokens"], p["greedy"]);
+  EXPECT_EQ(j["finish_reason"], "length");
+  EXPECT_EQ(j["timings"]["predicted_n"], 48);
+}
+
+TEST(CliTest, TokenizesBothWays) {
+  EXPECT_EQ(Bonsai("tokenize -p 'Once upon a time, there was a little' --ids").out,
+            "79,1577,676,258,578,44,545,314,258,491\n");
+  EXPECT_EQ(Bonsai("tokenize --decode 79,1577,676").out, "Once upon");
+  EXPECT_EQ(Bonsai("tokenize -p '<|im_end|>' --parse-special --ids").out, "4095\n");
+  EXPECT_NE(Bonsai("tokenize -p '<|im_end|>' --ids").out, "4095\n");
+  EXPECT_EQ(Bonsai("tokenize --decode 4096").code, 2);
+  const auto j = nlohmann::json::parse(Bonsai("tokenize --json -p 'Once'").out);
+  EXPECT_EQ(j["count"], j["tokens"].size());
+}
+
+TEST(CliTest, InspectTellsTheTruth) {
+  const auto j = nlohmann::json::parse(Bonsai("inspect --json -c 512 " + Model()).out);
+  EXPECT_EQ(j["parameters"], 4197120);
+  EXPECT_EQ(j["bits_per_weight"], 1.125);
+  EXPECT_EQ(j["tensors"].size(), 46u);
+  EXPECT_EQ(j["types"]["Q1_0"]["tensors"], 29);
+  EXPECT_EQ(j["metadata"]["qwen3.block_count"], 4);
+  EXPECT_EQ(j["plan"]["context"], 512);
+  EXPECT_EQ(j["plan"]["kv"], 4 * 2 * 2 * 64 * 2 * 512);
+  const test::TempDir dir;
+  std::system(("sha256sum " + Model() + " >" + (dir / "sum")).c_str());
+  EXPECT_EQ(j["sha256"], test::ReadFile(dir / "sum").substr(0, 64));
+  EXPECT_NE(Bonsai("inspect " + Model()).out.find("1.1250"), std::string::npos);
+}
+
+TEST(CliTest, EvalPerplexity) {
+  const test::TempDir dir;
+  std::ofstream(dir / "t.txt") << "Once upon a time there was a king, and the king had a daughter who was very good.";
+  const auto j =
+      nlohmann::json::parse(Bonsai("eval perplexity " + Model() + " -f " + (dir / "t.txt") + " -c 8 --json").out);
+  EXPECT_EQ(j.size(), 4u);
+  EXPECT_EQ(j["tokens"].get<int>() % 8, 0);
+  EXPECT_NEAR(j["ppl"].get<double>(), std::exp(j["mean_nll"].get<double>()), 1e-6);
+  EXPECT_GT(j["bits_per_byte"].get<double>(), 0);
+  EXPECT_EQ(Bonsai("eval perplexity " + Model() + " -f - -c 8 < " + (dir / "t.txt")).code, 0);
+  std::ofstream(dir / "empty.txt");
+  EXPECT_EQ(Bonsai("eval perplexity " + Model() + " -f " + (dir / "empty.txt")).code, 2);
+}
+
+TEST(CliTest, AContextThatCannotFitSaysWhichWould) {
+  const Outcome o = Bonsai("run -p hi -c 100000000 " + Model());
+  EXPECT_EQ(o.code, 1);
+  EXPECT_NE(o.err.find("would fit"), std::string::npos) << o.err;
+}
+
+}  // namespace
+}  // namespace bonsai
