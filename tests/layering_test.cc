@@ -27,7 +27,7 @@ struct Owner {
   std::set<std::string> folders;  ///< Empty: see the flags.
   bool everyone = false;
   bool cc_only = false;     ///< In .cc files only.
-  bool tests_only = false;  ///< In *_test.cc only.
+  bool tests_only = false;  ///< In test code only.
 };
 
 struct Rules {
@@ -98,7 +98,7 @@ Rules ParseRules(const std::string& page) {
       const std::vector<std::string> names = Ticked(cells.at(3));
       owner.everyone = cells.at(3).find("everyone") != std::string::npos;
       owner.cc_only = cells.at(3).find(".cc files of") != std::string::npos;
-      owner.tests_only = names == std::vector<std::string>{"*_test.cc"};
+      owner.tests_only = std::find(names.begin(), names.end(), "*_test.cc") != names.end();
       if (!owner.tests_only) owner.folders.insert(names.begin(), names.end());
       rules.owners.push_back(owner);
     }
@@ -116,17 +116,24 @@ bool IsSystemHeader(const std::string& header) {
          header.rfind("linux/", 0) == 0;
 }
 
+/// x_test.cc, x_fuzz.cc, and the headers that only these include: test_x.h, x_testing.h.
+bool IsTestCode(const std::string& path) {
+  static const std::regex kTestCode(R"((.*_(test|fuzz)\.cc)|(test_.*|.*_testing)\.h)");
+  return std::regex_match(fs::path(path).filename().string(), kTestCode);
+}
+
 /// What is wrong with `path` (from src/) including <header>, or nothing.
 std::optional<std::string> CheckThirdParty(const Rules& rules, const std::string& path, const std::string& header) {
   const std::string folder = path.substr(0, path.find('/'));
   for (const Owner& owner : rules.owners) {
     if (header.rfind(owner.prefix, 0) != 0) continue;
     if (owner.tests_only) {
-      if (EndsWith(path, "_test.cc")) return std::nullopt;
+      if (IsTestCode(path)) return std::nullopt;
       return fmt::format("<{}> belongs to tests", header);
     }
     if (!owner.everyone && owner.folders.count(folder) == 0) return fmt::format("<{}> is not {}/'s", header, folder);
-    if (owner.cc_only && !EndsWith(path, ".cc")) return fmt::format("<{}> only in .cc files", header);
+    if (owner.cc_only && !EndsWith(path, ".cc") && !IsTestCode(path))
+      return fmt::format("<{}> only in .cc files", header);
     return std::nullopt;
   }
   if (IsSystemHeader(header)) return std::nullopt;
@@ -140,7 +147,7 @@ std::optional<std::string> CheckOwn(const Rules& rules, const std::string& path,
   const std::string to = header.substr(0, header.find('/'));
   if (to == from) return std::nullopt;
   if (to == "tests") {
-    if (EndsWith(path, "_test.cc")) return std::nullopt;
+    if (IsTestCode(path)) return std::nullopt;
     return fmt::format("\"{}\" belongs to tests", header);
   }
   if (to == "bonsai") {
@@ -277,6 +284,7 @@ TEST(LayeringSelfTest, RefusesWhatIsNotDrawn) {
       {"server/a.cc", "#include <CLI/CLI.hpp>", "is not server/'s"},
       {"formats/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
       {"base/a.cc", "#include <gtest/gtest.h>", "belongs to tests"},
+      {"base/latest_a.h", "#include <gtest/gtest.h>", "belongs to tests"},
       {"base/a.cc", "#include <absl/strings/str_cat.h>", "has no owner"},
       {"base/a.cc", "#include <zlib.h>", "has no owner"},
   };
@@ -294,6 +302,7 @@ TEST(LayeringSelfTest, AllowsWhatIsDrawn) {
       {"kernels/a.cc", "#include <immintrin.h>"},       {"kernels/a.cc", "#include \"quant/types.h\""},
       {"formats/a.cc", "#include <nlohmann/json.hpp>"}, {"engine/a_test.cc", "#include \"tests/support.h\""},
       {"engine/a_test.cc", "#include <gtest/gtest.h>"}, {"capi/a.cc", "#include \"bonsai/bonsai.h\""},
+      {"kernels/test_a.h", "#include <gtest/gtest.h>"}, {"text/test_a.h", "#include <nlohmann/json.hpp>"},
       {"base/a.cc", "#include <sys/mman.h>"},           {"base/a.h", "//   #include \"cli/cli.h\" in a comment"},
       {"model/arch/a.cc", "#include \"model/b.h\""},
   };

@@ -20,9 +20,11 @@ for fuzzer in "${fuzzers[@]}"; do
   rm -rf "$work"
   mkdir -p "$work/corpus"
   [ ! -d "tests/corpus/$name" ] || cp -r "tests/corpus/$name/." "$work/corpus/"
+  options=()
+  [ ! -f "tests/corpus/$name.dict" ] || options+=("-dict=tests/corpus/$name.dict")
   # 2 GB: a reader that allocates what a hostile file announces dies here.
   ASAN_OPTIONS=allocator_may_return_null=0:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-    "$fuzzer" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 -verbosity=1 \
+    "$fuzzer" "${options[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 -verbosity=1 \
     -artifact_prefix="$work/" "$work/corpus" >"$work/log" 2>&1 &
   pids+=($!)
 done

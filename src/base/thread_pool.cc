@@ -15,6 +15,11 @@ namespace {
 // takes 10 to 45 ns by CPU model, so this is 20 to 90 µs.
 constexpr int kSpins = 2000;
 
+// Every so many pauses the core is offered to others: when threads outnumber free cores, the one waited for may be the
+// one kept from running. Measured on 2 cores with a load of 10: an empty region of 2 threads takes 6 µs instead of 20
+// to 200, one of 4 threads 30 instead of 500. Two threads that both run need 0.3 to 0.5 µs.
+constexpr int kSpinsPerYield = 64;
+
 inline void CpuRelax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -29,6 +34,7 @@ void AwaitChange(const std::atomic<T>& value, T old) {
   for (int i = 0; i < kSpins; i++) {
     if (value.load(std::memory_order_acquire) != old) return;
     CpuRelax();
+    if (i % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
   }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }

@@ -306,13 +306,14 @@ std::vector<float> Cut(const std::vector<float>& x, int64_t first, int64_t rows)
 }
 
 TEST(OneAnswerTest, BatchSizeAndThreadsChangeNoBit) {
-  constexpr int32_t kRows = 150;
+  constexpr int32_t kRows = 70;  // crosses a KV block
+
   const std::vector<float> x = Randoms(int64_t{kRows} * Net::kWidth, 20);
-  const std::vector<int32_t> blocks = {2, 0, 1};
+  const std::vector<int32_t> blocks = {2, 0};
   for (const auto& [act, kv] : {std::pair(ActType::kI8, KvType::kF16), std::pair(ActType::kF32, KvType::kF32)}) {
     std::vector<float> reference;
     for (const int threads : {1, 2, 3}) {
-      for (const int32_t batch : {1, 2, 7, 16, 64, kRows}) {
+      for (const int32_t batch : {1, 2, 7, 16, kRows}) {
         Net net(threads, act, kv);
         std::vector<float> all;
         for (int32_t pos = 0; pos < kRows; pos += batch) {
