@@ -22,7 +22,8 @@ std::unique_ptr<kernels::Device> Cpu(kernels::ActType act, int threads = 2) {
 }
 
 /// Logits after each token, fed in pieces of `step` tokens.
-std::vector<float> Feed(const formats::ModelFile& file, kernels::Device& device, int64_t step, kernels::KvType kv_type) {
+std::vector<float> Feed(const formats::ModelFile& file, kernels::Device& device, int64_t step,
+                        kernels::KvType kv_type) {
   auto model = Model::Load(file, device, {.max_rows = step});
   EXPECT_TRUE(model) << model.error().message();
   const Config& c = (*model)->config();
@@ -57,13 +58,19 @@ double Difference(const std::vector<float>& got, const std::vector<test::Row>& w
   return worst / largest;
 }
 
-class ShapeTest : public testing::TestWithParam<SyntheticModel> {};
+struct NamedShape {
+  const char* name;
+  SyntheticModel shape;
+};
+void PrintTo(const NamedShape& s, std::ostream* out) { *out << s.name; }
+
+class ShapeTest : public testing::TestWithParam<NamedShape> {};
 
 TEST_P(ShapeTest, AgreesWithTheReference) {
-  const std::string bytes = test::BuildGguf(GetParam());
+  const std::string bytes = test::BuildGguf(GetParam().shape);
   const auto file = test::OpenBytes(bytes);
   ASSERT_TRUE(file) << file.error().message();
-  const auto want = test::ReferenceModel(**file, GetParam()).Forward(kIds);
+  const auto want = test::ReferenceModel(**file, GetParam().shape).Forward(kIds);
   // Each of about 6 operations a layer rounds sums of up to 256 terms: 2 · 6 · 256 · 2^-24 = 1.8e-4 of the largest.
   const auto device = Cpu(kernels::ActType::kF32);
   EXPECT_LT(Difference(Feed(**file, *device, 16, kernels::KvType::kF32), want), 1.8e-4);
@@ -72,7 +79,7 @@ TEST_P(ShapeTest, AgreesWithTheReference) {
 }
 
 TEST_P(ShapeTest, CutsOfThePromptAndThreadsDoNotChangeABit) {
-  const std::string bytes = test::BuildGguf(GetParam());
+  const std::string bytes = test::BuildGguf(GetParam().shape);
   const auto file = test::OpenBytes(bytes);
   ASSERT_TRUE(file) << file.error().message();
   for (const kernels::ActType act : {kernels::ActType::kF32, kernels::ActType::kI8}) {
@@ -85,12 +92,13 @@ TEST_P(ShapeTest, CutsOfThePromptAndThreadsDoNotChangeABit) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, ShapeTest,
-    testing::Values(SyntheticModel{}, SyntheticModel{.tied = false, .type = "Q1_0"},
-                    SyntheticModel{.heads = 2, .kv_heads = 2, .k_width = 64, .v_width = 64, .type = "F16"},
-                    SyntheticModel{.heads = 8, .kv_heads = 2, .k_width = 48, .v_width = 64, .tied = false},
-                    SyntheticModel{.heads = 4, .kv_heads = 1, .type = "Q8_0"},
-                    SyntheticModel{.d_model = 64, .d_ff = 172, .vocab = 303, .type = "BF16"},
-                    SyntheticModel{.type = "F32", .yarn_factor = 4}, SyntheticModel{.yarn_factor = 4}));
+    testing::Values(NamedShape{"Q1_0", {}}, NamedShape{"Untied", {.tied = false}},
+                    NamedShape{"NoGrouping", {.heads = 2, .kv_heads = 2, .k_width = 64, .v_width = 64, .type = "F16"}},
+                    NamedShape{"WideValues", {.heads = 8, .kv_heads = 2, .k_width = 48, .v_width = 64, .tied = false}},
+                    NamedShape{"OneKvHead", {.heads = 4, .kv_heads = 1, .type = "Q8_0"}},
+                    NamedShape{"OddWidths", {.d_model = 64, .d_ff = 172, .vocab = 303, .type = "BF16"}},
+                    NamedShape{"YarnFloat", {.type = "F32", .yarn_factor = 4}}, NamedShape{"Yarn", {.yarn_factor = 4}}),
+    [](const testing::TestParamInfo<NamedShape>& shape) { return std::string(shape.param.name); });
 
 // What a wrong file's error must say.
 struct BadFile {

@@ -269,6 +269,19 @@ TEST(Tokenizer, BytesThatTheVocabularyLacks) {
   EXPECT_EQ(Make(v)->Encode("a\xe9"), Ids{});
 }
 
+// The shape of the synthetic files of benchmarks: placeholders, few bytes, one merge, eos = bos = a normal token.
+TEST(Tokenizer, PlaceholderVocabularyLoads) {
+  TestVocabulary v;
+  for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789.,")) v.Add(std::string(1, c));
+  v.Add("ab"), v.Add("\u0120"), v.Add("\u010a");
+  for (int i = 0; v.tokens.size() < 151936; i++) v.Add(fmt::format("t{}", i));
+  v.merges = {"a b"};
+  v.ids = {{"tokenizer.ggml.eos_token_id", 151935}, {"tokenizer.ggml.bos_token_id", 151935}};
+  const auto t = Make(v);
+  EXPECT_EQ(t->Decode(t->Encode("ab t1, Xyz\n")), "ab t1, yz\n");  // there is no X
+  EXPECT_TRUE(t->IsEndOfGeneration(151935));
+}
+
 TEST(Tokenizer, TokensOutsideTheAlphabetDecodeAsTheyStand) {
   TestVocabulary v = SmallVocabulary();
   const int32_t id = v.Add("\xe4\xbd\xa0 raw");
