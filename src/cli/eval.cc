@@ -57,7 +57,7 @@ Status Perplexity(const Flags& f) {
 }  // namespace
 
 int EvalVerb(int argc, char** argv) {
-  CLI::App app("Measure a model's quality.", "eval");
+  CLI::App app("Measure a model's quality.", "bonsai eval");
   Flags flags;
   CLI::App* perplexity = app.add_subcommand(
       "perplexity", "Perplexity of a text, in windows of -c predictions (default 512), each from an empty cache");

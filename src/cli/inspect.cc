@@ -218,7 +218,7 @@ Status Run(const Flags& f) {
 }  // namespace
 
 int InspectVerb(int argc, char** argv) {
-  CLI::App app("Show what a model file holds, and what it needs to run here.", "inspect");
+  CLI::App app("Show what a model file holds, and what it needs to run here.", "bonsai inspect");
   Flags flags;
   flags.model.AddTo(app);
   app.add_flag("--json", flags.json, "Print JSON: everything, all metadata and tensors included");

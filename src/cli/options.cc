@@ -31,6 +31,17 @@ kernels::KvType KvTypeOf(const std::string& name) {
   return kernels::KvType::kF16;
 }
 
+/// Plain help: the kind of value and its default, without CLI11's notes on validators and exclusions.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* o) const override {
+    if (o->get_type_size() == 0) return "";  // a flag
+    std::string type = o->get_type_name();
+    type.resize(std::min(type.size(), type.find(':')));
+    return " " + type + (o->get_default_str().empty() ? "" : " (" + o->get_default_str() + ")");
+  }
+};
+
 }  // namespace
 
 int Parse(CLI::App& app, int argc, char** argv) {
@@ -41,14 +52,17 @@ int Parse(CLI::App& app, int argc, char** argv) {
       if (arg == single) arg = full;
     args.emplace_back(arg);
   }
-  app.get_formatter()->column_width(34);
+  const auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(34);
+  app.formatter(formatter);
+  for (CLI::App* verb : app.get_subcommands({})) verb->formatter(formatter);
   try {
     app.parse(args);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return kDone;
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "bonsai: {}; see 'bonsai {} --help'\n", e.what(), app.get_name());
+    fmt::print(stderr, "bonsai: {}; see '{} --help'\n", e.what(), app.get_name());
     return kUsage;
   }
   return -1;
@@ -67,10 +81,9 @@ void EngineFlags::AddTo(CLI::App& app) {
   app.add_option("-t,--threads", threads, "Threads (default: all CPUs this process may use)")
       ->check(CLI::Range(1, 1024));
   app.add_option("-c,--ctx-size", context,
-                 "Context, tokens (default: the smallest of the trained context, 8192, and what half of the free "
-                 "memory holds)")
+                 "Context, tokens (default: the trained context, at most 8192 and what half of the free memory holds)")
       ->check(CLI::Range(1, 1 << 27));
-  app.add_option("--ubatch-size", batch_rows, "Prompt tokens a pass (also -ub)")
+  app.add_option("-b,--batch-size,--ubatch-size", batch_rows, "Prompt tokens a pass (also -ub)")
       ->check(CLI::Range(1, 8192))
       ->capture_default_str();
   app.add_option("--act", act, "Activations in matrix products: i8 (fast) or f32 (reference)")

@@ -83,7 +83,7 @@ void AddFlags(CLI::App& app, Flags& f) {
   app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
   app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
-  app.add_flag("-v,--verbose", f.verbose, "Print the plan and the speed on stderr");
+  app.add_flag("-v,--verbose", f.verbose, "Print device and speed on stderr");
   f.engine.AddTo(app);
 }
 
@@ -213,7 +213,7 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
 }  // namespace
 
 int RunVerb(int argc, char** argv) {
-  CLI::App app("Generate text from a prompt.", "run");
+  CLI::App app("Generate text from a prompt.", "bonsai run");
   Flags flags;
   SamplingFlags sampling;
   AddFlags(app, flags);

@@ -83,7 +83,7 @@ Status Run(const Flags& f) {
 }  // namespace
 
 int TokenizeVerb(int argc, char** argv) {
-  CLI::App app("Show how a model's tokenizer cuts a text.", "tokenize");
+  CLI::App app("Show how a model's tokenizer cuts a text.", "bonsai tokenize");
   Flags flags;
   flags.model.AddTo(app);
   auto* input = app.add_option_group("input")->require_option(1);
