@@ -48,7 +48,8 @@ struct MatrixSpec {
   int64_t cols = 0;  ///< Inputs.
 };
 
-/// Fills `out` with the stored bytes of rows [row, row + rows), in the format of the spec. Called from one thread.
+/// Fills `out` with the stored bytes of rows [row, row + rows), in the format of the spec. Called from several threads
+/// at once, for disjoint rows in any order.
 using ReadRowsFn = std::function<Status(int64_t row, int64_t rows, std::span<std::byte> out)>;
 
 /// Weights on a device, in whatever layout it likes. Immutable.

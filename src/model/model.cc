@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 #include <utility>
 #include <vector>
@@ -156,6 +157,7 @@ Result<std::unique_ptr<Model>> Model::Load(const formats::ModelFile& file, kerne
 Status Model::LoadWeights(const formats::ModelFile& file, const LoadProgress& progress) {
   const std::vector<WeightSlot> slots = arch_.tensors(config_, weights_);
   uint64_t total = 0, done = 0;
+  std::mutex mutex;  // of `done` and `progress`: matrices are read by several threads
   for (const WeightSlot& slot : slots)
     if (const formats::TensorInfo* t = file.FindTensor(slot.name)) total += t->bytes;
   for (const WeightSlot& slot : slots) {
@@ -169,6 +171,7 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadProgress& pr
     }
     const auto read = [&](int64_t row, int64_t rows, std::span<std::byte> out) -> Status {
       BONSAI_RETURN_IF_ERROR(file.ReadRows(*t, static_cast<uint64_t>(row), static_cast<uint64_t>(rows), out));
+      const std::lock_guard lock(mutex);
       done += out.size();
       if (progress && !progress(done, total))
         return Error(ErrorCode::kCancelled, "{}: loading was cancelled", file.name());

@@ -22,7 +22,8 @@ namespace bonsai::model {
 /// Most rows that one LM-head product computes; Logits() cuts longer requests.
 inline constexpr int64_t kMaxLogitRows = 32;
 
-/// Called with bytes of tensor data read so far and in total; returning false cancels the load (kCancelled).
+/// Called with bytes of tensor data read so far and in total, from any thread but one at a time; returning false
+/// cancels the load (kCancelled).
 using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
 struct LoadOptions {

@@ -11,6 +11,9 @@
 namespace bonsai::text {
 namespace {
 
+/// How some converters write "there is no such token".
+constexpr uint32_t kNoToken = 0xffffffff;
+
 /// The working memory of one Encode call.
 struct EncodeState {
   explicit EncodeState(const PreTokenizer& pre) : splitter(pre) {}
@@ -30,7 +33,7 @@ Result<std::vector<int32_t>> TokenIds(const formats::Metadata& metadata, std::st
     values = *list;
   } else {
     BONSAI_ASSIGN(const uint32_t id, metadata.GetU32(key));
-    values.push_back(id);
+    if (id != kNoToken) values.push_back(id);
   }
   std::vector<int32_t> ids;
   for (const int64_t id : values) {

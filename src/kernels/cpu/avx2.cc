@@ -110,7 +110,8 @@ constexpr RowKernels kRows[] = {{41, Q1I8, Q1F32}};
 
 }  // namespace
 
-const KernelTable kAvx2Kernels = {"avx2", kCpuAvx2, kRows, sizeof(kRows) / sizeof(kRows[0])};
+const KernelTable kAvx2Kernels = {"avx2", kCpuAvx2,         kRows, sizeof(kRows) / sizeof(kRows[0]), nullptr,
+                                  0,      &kPortableKernels};
 
 }  // namespace bonsai::kernels
 

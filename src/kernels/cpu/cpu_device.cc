@@ -18,15 +18,14 @@ const CpuMatrix& Cpu(const Matrix& m) { return static_cast<const CpuMatrix&>(m);
 const CpuVector& Cpu(const Vector& v) { return static_cast<const CpuVector&>(v); }
 const CpuTensor& Cpu(const Tensor& t) { return static_cast<const CpuTensor&>(t); }
 CpuTensor& Cpu(Tensor& t) { return static_cast<CpuTensor&>(t); }
-const CpuAct& Cpu(const Act& a) { return static_cast<const CpuAct&>(a); }
 CpuAct& Cpu(Act& a) { return static_cast<CpuAct&>(a); }
+/// Products fill in the forms of their input that only they need.
+CpuAct& Prepared(const Act& a) { return const_cast<CpuAct&>(static_cast<const CpuAct&>(a)); }
 
 // A product is cut in tiles of weight rows × tokens: 64 rows of 4,096 Q1_0 weights are 36 KiB and 16 tokens of int8
 // 64 KiB, so both stay in L2 while they are multiplied with each other.
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kTileTokens = 16;
-// Threads get whole cache lines of outputs.
-constexpr size_t kRowGrain = 16;
 
 bool FitsBatch(std::span<const SequenceRows> sequences, const Tensor& t) {
   return std::all_of(sequences.begin(), sequences.end(), [&](const SequenceRows& s) {
@@ -69,7 +68,7 @@ std::string CpuDevice::name() const {
 }
 
 Result<std::unique_ptr<Matrix>> CpuDevice::LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) {
-  return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), read);
+  return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), Tiles(spec), pool_, read);
 }
 
 Result<std::unique_ptr<Vector>> CpuDevice::LoadVector(std::span<const float> values) {
@@ -83,11 +82,13 @@ Result<std::unique_ptr<Tensor>> CpuDevice::NewTensor(int64_t max_rows, int64_t c
 Result<std::unique_ptr<Act>> CpuDevice::NewAct(int64_t max_rows, int64_t cols,
                                                std::span<const Matrix* const> consumers) {
   bool with_i8 = false;
+  const TileKernels* tiles = nullptr;
   for (const Matrix* w : consumers) {
     BONSAI_CHECK(w->spec().cols == cols);
     with_i8 = with_i8 || TakesI8(Cpu(*w));
+    if (Cpu(*w).tiles() != nullptr) tiles = Cpu(*w).tiles();
   }
-  return CpuAct::Make(max_rows, cols, with_i8);
+  return CpuAct::Make(max_rows, cols, with_i8, tiles);
 }
 
 Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
@@ -100,15 +101,13 @@ Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
   return std::unique_ptr<KvStore>(new CpuKvStore(spec));
 }
 
-uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const {
-  const Result<uint64_t> row_bytes = spec.type->RowBytes(spec.cols);
-  return row_bytes ? *row_bytes * static_cast<uint64_t>(spec.rows) : 0;
-}
+uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const { return CpuMatrix::Bytes(spec, Tiles(spec)); }
 
 uint64_t CpuDevice::TensorBytes(int64_t max_rows, int64_t cols) const { return CpuTensor::Bytes(max_rows, cols); }
 
 uint64_t CpuDevice::ActBytes(int64_t max_rows, int64_t cols) const {
-  return CpuAct::Bytes(max_rows, cols, act_ == ActType::kI8);
+  const TileKernels* tiles = act_ == ActType::kI8 && table_.tile_count > 0 ? &table_.tiles[0] : nullptr;
+  return CpuAct::Bytes(max_rows, cols, act_ == ActType::kI8, tiles);
 }
 
 void CpuDevice::Embed(const Matrix& table, std::span<const int32_t> tokens, Tensor& out) {
@@ -116,7 +115,7 @@ void CpuDevice::Embed(const Matrix& table, std::span<const int32_t> tokens, Tens
   BONSAI_CHECK(spec.cols == out.cols() && static_cast<int64_t>(tokens.size()) <= out.max_rows());
   for (size_t t = 0; t < tokens.size(); ++t) {
     BONSAI_CHECK(tokens[t] >= 0 && tokens[t] < spec.rows);
-    spec.type->decode(Cpu(table).row(tokens[t]), Cpu(out).row(static_cast<int64_t>(t)), spec.cols);
+    Cpu(table).Decode(tokens[t], Cpu(out).row(static_cast<int64_t>(t)));
   }
 }
 
@@ -143,31 +142,92 @@ void CpuDevice::MatMul(std::span<const Product> group, const Act& x, int64_t row
     BONSAI_CHECK(p.out->cols() == p.w->spec().rows && rows <= p.out->max_rows());
     targets_.push_back({&Cpu(*p.w), Cpu(*p.out).row(0), p.out->cols(), false});
   }
-  Multiply(targets_, Cpu(x), rows);
+  Multiply(targets_, Prepared(x), rows);
 }
 
 void CpuDevice::MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y) {
   BONSAI_CHECK(y.cols() == w.spec().rows && rows <= y.max_rows());
   const Target target = {&Cpu(w), Cpu(y).row(0), y.cols(), true};
-  Multiply({&target, 1}, Cpu(x), rows);
+  Multiply({&target, 1}, Prepared(x), rows);
 }
 
-void CpuDevice::Multiply(std::span<const Target> targets, const CpuAct& x, int64_t rows) {
+void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows) {
   BONSAI_CHECK(rows <= x.max_rows());
-  int64_t total = 0;  // the rows of all targets, numbered through
+  int64_t total = 0;  // the bands of all targets, numbered through
+  bool tiled = false;
   for (const Target& target : targets) {
     BONSAI_CHECK(target.w->spec().cols == x.cols() && (x.has_i8() || !TakesI8(*target.w)));
-    total += target.w->spec().rows;
+    BONSAI_CHECK(target.w->tiles() == nullptr || x.tiles() != nullptr);
+    total += target.w->bands();
+    tiled = tiled || target.w->tiles() != nullptr;
   }
+  if (tiled) PrepareTiles(x, rows);
   Parallel([&](int thread, int threads) {
-    const Slice slice = SliceOf(static_cast<size_t>(total), thread, threads, kRowGrain);
+    const Slice slice = SliceOf(static_cast<size_t>(total), thread, threads);
     auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
     for (const Target& target : targets) {
-      const int64_t count = target.w->spec().rows;
-      MultiplyRows(target, x, rows, std::clamp<int64_t>(begin, 0, count), std::clamp<int64_t>(end, 0, count));
+      const int64_t count = target.w->bands();
+      const int64_t first = std::clamp<int64_t>(begin, 0, count), last = std::clamp<int64_t>(end, 0, count);
       begin -= count, end -= count;
+      if (first == last) continue;
+      if (target.w->tiles() == nullptr) {
+        MultiplyRows(target, x, rows, first * kBandRows, std::min(last * kBandRows, target.w->spec().rows));
+      } else if (rows <= kMostSingly) {
+        MultiplyOneByOne(target, x, rows, first, last);
+      } else {
+        MultiplyMany(target, x, rows, first, last);
+      }
     }
   });
+}
+
+void CpuDevice::PrepareTiles(CpuAct& x, int64_t rows) {
+  Parallel([&](int thread, int threads) {
+    if (rows <= kMostSingly) {
+      const Slice slice = SliceOf(static_cast<size_t>(x.groups()), thread, threads);
+      for (int64_t t = 0; t < rows; ++t) {
+        x.MakeTables(t, static_cast<int64_t>(slice.begin), static_cast<int64_t>(slice.end));
+      }
+      return;
+    }
+    const Slice slice = SliceOf(static_cast<size_t>(rows), thread, threads);
+    for (size_t t = slice.begin; t < slice.end; ++t) x.Regroup(static_cast<int64_t>(t));
+  });
+}
+
+/// Band results y [rows of the band] for one token → the target's output.
+void CpuDevice::StoreBand(const Target& target, int64_t token, int64_t band, const float* y) {
+  const int64_t first = band * kBandRows;
+  const int64_t count = std::min(kBandRows, target.w->spec().rows - first);
+  float* out = target.out + token * target.stride + first;
+  for (int64_t r = 0; r < count; ++r) out[r] = target.add ? out[r] + y[r] : y[r];
+}
+
+void CpuDevice::MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
+  const CpuMatrix& w = *target.w;
+  constexpr int64_t kBandsATime = 16;
+  float y[kBandsATime * kBandRows];
+  for (int64_t band = first; band < last; band += kBandsATime) {
+    const int64_t bands = std::min(kBandsATime, last - band);
+    for (int64_t t = 0; t < rows; ++t) {
+      w.tiles()->one(w.band(band), bands, w.groups(), x.tables(t), x.i8_rows(t).scales, y);
+      for (int64_t b = 0; b < bands; ++b) StoreBand(target, t, band + b, y + b * kBandRows);
+    }
+  }
+}
+
+void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
+  const CpuMatrix& w = *target.w;
+  // Results of one band: 32 KiB, in L1 or L2. Each chunk of tokens expands every tile again, 2% of its products.
+  constexpr int64_t kTokensATime = 126;  // 21 × 6
+  float y[kTokensATime * kBandRows];
+  for (int64_t t = 0; t < rows; t += kTokensATime) {
+    const int64_t tokens = std::min(kTokensATime, rows - t);
+    for (int64_t band = first; band < last; ++band) {
+      w.tiles()->many(w.band(band), w.groups(), x.regrouped_rows(t), x.sums(t), tokens, y);
+      for (int64_t i = 0; i < tokens; ++i) StoreBand(target, t + i, band, y + i * kBandRows);
+    }
+  }
 }
 
 void CpuDevice::MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const {

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/thread_pool.h"
-#include "kernels/cpu/isa.h"
+#include "kernels/cpu/select.h"
 #include "kernels/cpu/storage.h"
 #include "kernels/ops.h"
 
@@ -61,7 +61,14 @@ class CpuDevice : public Device {
   template <class Fn>
   void ForEach(int64_t n, Fn&& fn);
   bool TakesI8(const CpuMatrix& w) const { return act_ == ActType::kI8 && w.kernels().i8 != nullptr; }
-  void Multiply(std::span<const Target> targets, const CpuAct& x, int64_t rows);
+  const TileKernels* Tiles(const MatrixSpec& spec) const {
+    return act_ == ActType::kI8 ? TilesFor(table_, *spec.type, spec.cols) : nullptr;
+  }
+  void Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows);
+  void PrepareTiles(CpuAct& x, int64_t rows);
+  static void StoreBand(const Target& target, int64_t token, int64_t band, const float* y);
+  static void MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
+  static void MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
   void MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const;
   void AttendTile(const AttendJob& job, int64_t item, float* scratch) const;
 

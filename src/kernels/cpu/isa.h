@@ -50,9 +50,36 @@ struct RowKernels {
   F32RowKernel f32;
 };
 
+/// Weights rearranged when they are loaded, so that one register holds many rows: a band is kBandRows rows, and a tile
+/// is a band × one group of 128 columns. A matrix is its bands, a band its tiles in column order. The last band is
+/// filled with rows of zero scale. The layout is the table's own; cpu/tiles.h has those that exist.
+inline constexpr int64_t kBandRows = 64;
+
+/// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables and
+/// regrouped codes are aligned to 64 bytes. All pure and thread safe.
+struct TileKernels {
+  uint32_t ggml_id;
+  int64_t tile_bytes;
+  int64_t table_bytes;  ///< Of the look-up tables of one token and one group.
+  /// `rows` (1..64) stored rows, row_bytes apart, into one band of `groups` tiles.
+  void (*pack)(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band);
+  /// One row of a band, back in its stored form.
+  void (*unpack)(const std::byte* band, int64_t row, int64_t groups, std::byte* out);
+  /// For one token: the look-up tables of `groups` groups of codes, for `one`.
+  void (*make_tables)(const int8_t* q, int64_t groups, std::byte* tables);
+  /// One token: y[0..64·bands-1] = bands · x.
+  void (*one)(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
+              float* y);
+  /// For many tokens: codes in the order that `many` reads, and their sum for each group.
+  void (*regroup)(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums);
+  /// n tokens: y[64·t + r] = row r of the band · x[t], with x.q and sums (a row every x.scale_stride) from `regroup`.
+  void (*many)(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y);
+};
+
 /// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
 enum CpuBits : uint32_t {
-  kCpuAvx2 = 1u << 0,  ///< AVX2 and F16C, with the upper halves of ymm saved.
+  kCpuAvx2 = 1u << 0,    ///< AVX2 and F16C, with the upper halves of ymm saved.
+  kCpuAvx512 = 1u << 1,  ///< AVX-512 F, BW, DQ, VL, VBMI and VNNI, with zmm and mask registers saved.
 };
 
 struct KernelTable {
@@ -60,12 +87,16 @@ struct KernelTable {
   uint32_t needs;    ///< CpuBits.
   const RowKernels* rows;
   size_t row_count;
+  const TileKernels* tiles;
+  size_t tile_count;
+  const KernelTable* base;  ///< Serves what this table lacks; null for the portable one.
 };
 
 /// Portable C++: always there, and the definition of right.
 extern const KernelTable kPortableKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
 #endif
 
 }  // namespace bonsai::kernels

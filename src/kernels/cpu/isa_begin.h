@@ -26,5 +26,6 @@ BONSAI_PRAGMA(GCC diagnostic push)
 // GCC 12 reports the deliberately undefined registers inside its own intrinsics, and vector types as template or
 // array arguments.
 BONSAI_PRAGMA(GCC diagnostic ignored "-Wuninitialized")
+BONSAI_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
 BONSAI_PRAGMA(GCC diagnostic ignored "-Wignored-attributes")
 #endif

@@ -80,6 +80,6 @@ constexpr RowKernels kRows[] = {{41, Q1I8, Q1F32}};
 
 }  // namespace
 
-const KernelTable kPortableKernels = {"portable", 0, kRows, std::size(kRows)};
+const KernelTable kPortableKernels = {"portable", 0, kRows, std::size(kRows), nullptr, 0, nullptr};
 
 }  // namespace bonsai::kernels

@@ -15,6 +15,7 @@ namespace {
 // Best first.
 constexpr const KernelTable* kTables[] = {
 #if defined(__x86_64__)
+    &kAvx512Kernels,
     &kAvx2Kernels,
 #endif
     &kPortableKernels,
@@ -37,6 +38,13 @@ uint32_t CpuBitsOf(const X86Features& f) {
   const bool ymm = (f.leaf1_ecx & (kOsXsave | kAvx)) == (kOsXsave | kAvx) && (f.xcr0 & kXmmYmmState) == kXmmYmmState;
   uint32_t bits = 0;
   if (ymm && (f.leaf1_ecx & kF16c) != 0 && (f.leaf7_ebx & kAvx2) != 0) bits |= kCpuAvx2;
+  constexpr uint32_t kFoundation = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31;
+  constexpr uint32_t kAvx512Ebx = kFoundation | kDq | kBw | kVl, kVbmiVnni = 1u << 1 | 1u << 11;
+  constexpr uint64_t kZmmState = 0xe0;  // mask registers, upper halves of zmm0-15, zmm16-31
+  if (ymm && (f.xcr0 & kZmmState) == kZmmState && (f.leaf7_ebx & kAvx512Ebx) == kAvx512Ebx &&
+      (f.leaf7_ecx & kVbmiVnni) == kVbmiVnni) {
+    bits |= kCpuAvx512;
+  }
   return bits;
 }
 
@@ -45,7 +53,7 @@ uint32_t DetectCpuBits() {
 #if defined(__x86_64__)
   uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0) f.leaf1_ecx = ecx;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) f.leaf7_ebx = ebx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) f.leaf7_ebx = ebx, f.leaf7_ecx = ecx;
   if ((f.leaf1_ecx & 1u << 27) != 0) {  // OSXSAVE: xgetbv exists
     uint32_t low = 0, high = 0;
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -72,12 +80,22 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type) {
   RowKernels kernels = {type.ggml_id, nullptr, ref::RowF32};
   if (type.dot_i8 != nullptr && quant::kActGroup % type.block_weights == 0) kernels.i8 = ref::RowI8;
-  for (const KernelTable* t : {&kPortableKernels, &table}) {
+  bool has_i8 = false, has_f32 = false;  // the nearest table's wins
+  for (const KernelTable* t = &table; t != nullptr; t = t->base) {
     const RowKernels* own = Find(*t, type.ggml_id);
-    if (own != nullptr && own->i8 != nullptr) kernels.i8 = own->i8;
-    if (own != nullptr && own->f32 != nullptr) kernels.f32 = own->f32;
+    if (own == nullptr) continue;
+    if (!has_i8 && own->i8 != nullptr) kernels.i8 = own->i8, has_i8 = true;
+    if (!has_f32 && own->f32 != nullptr) kernels.f32 = own->f32, has_f32 = true;
   }
   return kernels;
+}
+
+const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols) {
+  if (cols % quant::kActGroup != 0) return nullptr;
+  for (size_t i = 0; i < table.tile_count; ++i) {
+    if (table.tiles[i].ggml_id == type.ggml_id) return &table.tiles[i];
+  }
+  return nullptr;
 }
 
 }  // namespace bonsai::kernels

@@ -18,6 +18,7 @@ std::span<const KernelTable* const> AllKernelTables();
 struct X86Features {
   uint32_t leaf1_ecx = 0;
   uint32_t leaf7_ebx = 0;
+  uint32_t leaf7_ecx = 0;
   uint64_t xcr0 = 0;
 };
 /// The CpuBits that follow from it.
@@ -33,5 +34,7 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 /// are set, except that `i8` is null for formats that are never multiplied with int8 activations (floats, and blocks
 /// that straddle activation groups).
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type);
+/// The tile kernels that `table` has for a matrix of this format and width, or null.
+const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols);
 
 }  // namespace bonsai::kernels

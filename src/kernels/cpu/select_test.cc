@@ -14,7 +14,7 @@ constexpr uint32_t kAllBits = ~0u;
 
 TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
   constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5;
-  const X86Features all = {kOsXsave | kAvx | kF16c, kAvx2, 0x7};
+  const X86Features all = {kOsXsave | kAvx | kF16c, kAvx2, 0, 0x7};
   EXPECT_EQ(CpuBitsOf(all), kCpuAvx2);
   EXPECT_EQ(CpuBitsOf({}), 0u);
   X86Features f = all;

@@ -1,36 +1,85 @@
 #include "kernels/cpu/storage.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
+#include <mutex>
 
 #include "kernels/ref/ref.h"
 
 namespace bonsai::kernels::cpu {
 namespace {
 
-constexpr uint64_t kReadChunk = 32u << 20;  // large enough for full disk speed, small beside any matrix that matters
+constexpr int64_t kReadChunk = 1 << 20;
+
+uint64_t TableBytes(int64_t max_rows, int64_t cols, const TileKernels& tiles) {
+  return static_cast<uint64_t>(std::min(max_rows, kMostSingly) * quant::ActGroups(cols) * tiles.table_bytes);
+}
 
 }  // namespace
 
+uint64_t CpuMatrix::Bytes(const MatrixSpec& spec, const TileKernels* tiles) {
+  const Result<uint64_t> row_bytes = spec.type->RowBytes(spec.cols);
+  if (!row_bytes || spec.rows <= 0) return 0;
+  if (tiles == nullptr) return *row_bytes * static_cast<uint64_t>(spec.rows);
+  const int64_t bands = (spec.rows + kBandRows - 1) / kBandRows;
+  return static_cast<uint64_t>(bands * (spec.cols / quant::kActGroup) * tiles->tile_bytes);
+}
+
 Result<std::unique_ptr<Matrix>> CpuMatrix::Load(const MatrixSpec& spec, const RowKernels& kernels,
-                                                const ReadRowsFn& read) {
+                                                const TileKernels* tiles, ThreadPool& pool, const ReadRowsFn& read) {
   BONSAI_CHECK(spec.type != nullptr);
   BONSAI_ASSIGN(const uint64_t row_bytes, spec.type->RowBytes(spec.cols));
-  if (spec.rows <= 0 || row_bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max() / spec.rows)) {
+  // Half of what int64 holds: tiles round rows up.
+  if (spec.rows <= 0 || row_bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max() / 2 / spec.rows)) {
     return Error(ErrorCode::kCorrupt, "a {} matrix of {} x {} weights", spec.type->name, spec.rows, spec.cols);
   }
   if (ref::kDecodeChunk % spec.type->block_weights != 0) {
     return Error(ErrorCode::kUnsupported, "the CPU kernels do not take {} blocks of {} weights", spec.type->name,
                  spec.type->block_weights);
   }
-  BONSAI_ASSIGN(Buffer bytes, Buffer::Allocate(static_cast<uint64_t>(spec.rows) * row_bytes));
-  const auto step = static_cast<int64_t>(std::max<uint64_t>(1, kReadChunk / row_bytes));
-  for (int64_t r = 0; r < spec.rows; r += step) {
-    const int64_t rows = std::min(step, spec.rows - r);
-    const auto at = static_cast<size_t>(r) * row_bytes, count = static_cast<size_t>(rows) * row_bytes;
-    BONSAI_RETURN_IF_ERROR(read(r, rows, bytes.span().subspan(at, count)));
-  }
-  return std::unique_ptr<Matrix>(new CpuMatrix(spec, kernels, static_cast<int64_t>(row_bytes), std::move(bytes)));
+  BONSAI_ASSIGN(Buffer bytes, Buffer::Allocate(Bytes(spec, tiles)));
+  std::unique_ptr<CpuMatrix> matrix(
+      new CpuMatrix(spec, kernels, tiles, static_cast<int64_t>(row_bytes), std::move(bytes)));
+  BONSAI_RETURN_IF_ERROR(matrix->Fill(pool, read));
+  return std::unique_ptr<Matrix>(std::move(matrix));
+}
+
+Status CpuMatrix::Fill(ThreadPool& pool, const ReadRowsFn& read) {
+  // Threads draw pieces: one band of stored rows on its way into tiles, else rows of about 1 MiB.
+  const int64_t step = tiles_ != nullptr ? kBandRows : std::max<int64_t>(1, kReadChunk / row_bytes_);
+  std::atomic<int64_t> next = 0;
+  std::mutex mutex;
+  Status first_error;
+  const auto fail = [&](const ErrorValue& error) {
+    const std::lock_guard lock(mutex);
+    if (first_error) first_error = error;
+    next = spec_.rows;
+  };
+  pool.Run([&](int, int) {
+    Buffer stored;
+    if (tiles_ != nullptr) {
+      Result<Buffer> buffer = Buffer::Allocate(static_cast<size_t>(kBandRows * row_bytes_));
+      if (!buffer) return fail(buffer.error());
+      stored = std::move(*buffer);
+    }
+    for (int64_t r = next.fetch_add(step); r < spec_.rows; r = next.fetch_add(step)) {
+      const int64_t rows = std::min(step, spec_.rows - r);
+      const auto count = static_cast<size_t>(rows * row_bytes_);
+      std::byte* to = tiles_ != nullptr ? stored.data() : bytes_.data() + r * row_bytes_;
+      if (const Status status = read(r, rows, {to, count}); !status) return fail(status.error());
+      if (tiles_ == nullptr) continue;
+      tiles_->pack(to, row_bytes_, rows, groups(), bytes_.data() + r / kBandRows * band_bytes_);
+    }
+  });
+  return first_error;
+}
+
+void CpuMatrix::Decode(int64_t r, float* out) const {
+  if (tiles_ == nullptr) return spec_.type->decode(row(r), out, spec_.cols);
+  std::vector<std::byte> stored(static_cast<size_t>(row_bytes_));
+  tiles_->unpack(band(r / kBandRows), r % kBandRows, groups(), stored.data());
+  spec_.type->decode(stored.data(), out, spec_.cols);
 }
 
 Result<std::unique_ptr<Tensor>> CpuTensor::Make(int64_t max_rows, int64_t cols) {
@@ -39,20 +88,38 @@ Result<std::unique_ptr<Tensor>> CpuTensor::Make(int64_t max_rows, int64_t cols) 
   return std::unique_ptr<Tensor>(new CpuTensor(max_rows, cols, std::move(values)));
 }
 
-Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool with_i8) {
+Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles) {
   BONSAI_CHECK(max_rows > 0 && cols > 0);
   const auto groups = static_cast<uint64_t>(max_rows) * static_cast<uint64_t>(quant::ActGroups(cols));
   const uint64_t padded = groups * quant::kActGroup;
-  BONSAI_ASSIGN(Buffer floats, Buffer::Allocate(padded * sizeof(float)));
-  BONSAI_ASSIGN(Buffer codes, Buffer::Allocate(with_i8 ? padded : 0));
-  BONSAI_ASSIGN(Buffer scales, Buffer::Allocate(with_i8 ? groups * sizeof(float) : 0));
-  return std::unique_ptr<Act>(
-      new CpuAct(max_rows, cols, with_i8, std::move(floats), std::move(codes), std::move(scales)));
+  std::unique_ptr<CpuAct> act(new CpuAct(max_rows, cols, with_i8, tiles));
+  BONSAI_ASSIGN(act->floats_, Buffer::Allocate(padded * sizeof(float)));
+  BONSAI_ASSIGN(act->codes_, Buffer::Allocate(with_i8 ? padded : 0));
+  BONSAI_ASSIGN(act->scales_, Buffer::Allocate(with_i8 ? groups * sizeof(float) : 0));
+  if (tiles != nullptr) {
+    BONSAI_ASSIGN(act->tables_, Buffer::Allocate(TableBytes(max_rows, cols, *tiles)));
+    BONSAI_ASSIGN(act->regrouped_, Buffer::Allocate(padded));
+    BONSAI_ASSIGN(act->sums_, Buffer::Allocate(groups * sizeof(int32_t)));
+  }
+  return std::unique_ptr<Act>(std::move(act));
 }
 
-uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8) {
+uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles) {
   const auto groups = static_cast<uint64_t>(max_rows) * static_cast<uint64_t>(quant::ActGroups(cols));
-  return groups * (quant::kActGroup * sizeof(float) + (with_i8 ? quant::kActGroup + sizeof(float) : 0));
+  uint64_t bytes = groups * quant::kActGroup * sizeof(float);
+  if (with_i8) bytes += groups * (quant::kActGroup + sizeof(float));
+  if (tiles != nullptr) bytes += groups * (quant::kActGroup + sizeof(int32_t)) + TableBytes(max_rows, cols, *tiles);
+  return bytes;
+}
+
+void CpuAct::MakeTables(int64_t t, int64_t begin, int64_t end) {
+  tiles_->make_tables(codes_.as<int8_t>() + t * stride() + begin * quant::kActGroup, end - begin,
+                      tables_.data() + (t * groups() + begin) * tiles_->table_bytes);
+}
+
+void CpuAct::Regroup(int64_t t) {
+  tiles_->regroup(codes_.as<int8_t>() + t * stride(), groups(), regrouped_.as<int8_t>() + t * stride(),
+                  sums_.as<int32_t>() + t * groups());
 }
 
 void CpuAct::Finish(int64_t t) {

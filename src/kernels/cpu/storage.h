@@ -9,27 +9,49 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
+#include "base/thread_pool.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/ops.h"
 #include "quant/act_i8.h"
 
 namespace bonsai::kernels::cpu {
 
-/// Weights as they are stored in the file, rows one after another, with the kernels that read them.
+/// Weights with the kernels that read them: either as they are stored in the file, rows one after another, or as tiles.
 class CpuMatrix : public Matrix {
  public:
-  /// kCorrupt for impossible sizes, kUnsupported for a block width that no kernel takes, kOutOfMemory, or what `read`
-  /// returns. Bytes go straight from `read` to where they stay, at most 32 MiB (or one row) a call.
+  /// `tiles` null keeps stored rows. kCorrupt for impossible sizes, kUnsupported for a block width that no kernel
+  /// takes, kOutOfMemory, or what `read` returns, which is called from all threads of the pool. Stored rows go
+  /// straight from `read` to where they stay; tiles pass through one band of stored rows a thread.
   static Result<std::unique_ptr<Matrix>> Load(const MatrixSpec& spec, const RowKernels& kernels,
-                                              const ReadRowsFn& read);
-  const std::byte* row(int64_t r) const { return bytes_.data() + r * row_bytes_; }
+                                              const TileKernels* tiles, ThreadPool& pool, const ReadRowsFn& read);
+  /// Bytes that Load keeps; 0 for impossible sizes.
+  static uint64_t Bytes(const MatrixSpec& spec, const TileKernels* tiles);
+
   const RowKernels& kernels() const { return kernels_; }
+  /// Null: stored rows.
+  const TileKernels* tiles() const { return tiles_; }
+  /// Stored rows only.
+  const std::byte* row(int64_t r) const { return bytes_.data() + r * row_bytes_; }
+  /// Tiles only.
+  const std::byte* band(int64_t b) const { return bytes_.data() + b * band_bytes_; }
+  int64_t bands() const { return (spec_.rows + kBandRows - 1) / kBandRows; }
+  int64_t groups() const { return spec_.cols / quant::kActGroup; }
+  /// Row r decoded to floats.
+  void Decode(int64_t r, float* out) const;
 
  private:
-  CpuMatrix(const MatrixSpec& spec, const RowKernels& kernels, int64_t row_bytes, Buffer bytes)
-      : Matrix(spec), kernels_(kernels), row_bytes_(row_bytes), bytes_(std::move(bytes)) {}
+  CpuMatrix(const MatrixSpec& spec, const RowKernels& kernels, const TileKernels* tiles, int64_t row_bytes,
+            Buffer bytes)
+      : Matrix(spec),
+        kernels_(kernels),
+        tiles_(tiles),
+        row_bytes_(row_bytes),
+        band_bytes_(tiles != nullptr ? groups() * tiles->tile_bytes : 0),
+        bytes_(std::move(bytes)) {}
+  Status Fill(ThreadPool& pool, const ReadRowsFn& read);
   RowKernels kernels_;
-  int64_t row_bytes_;
+  const TileKernels* tiles_;
+  int64_t row_bytes_, band_bytes_;
   Buffer bytes_;
 };
 
@@ -57,32 +79,43 @@ class CpuTensor : public Tensor {
   Buffer values_;
 };
 
-/// Floats always (they are where producers build a row: heads that attention writes do not end at group borders), and
-/// int8 codes with scales when some consumer takes them. Rows are padded to whole groups with zeros.
+/// Up to this many tokens the kernel for one token is used for each in turn; from there on the one for many wins.
+inline constexpr int64_t kMostSingly = 2;
+
+/// Floats always (they are where producers build a row: heads that attention writes do not end at group borders),
+/// int8 codes with scales when some consumer takes them, and what tile kernels read when some consumer has tiles.
+/// Rows are padded to whole groups with zeros.
 class CpuAct : public Act {
  public:
-  static Result<std::unique_ptr<Act>> Make(int64_t max_rows, int64_t cols, bool with_i8);
-  static uint64_t Bytes(int64_t max_rows, int64_t cols, bool with_i8);
+  /// `tiles`: kernels of the consumers that have tiles (all of one table), or null.
+  static Result<std::unique_ptr<Act>> Make(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles);
+  static uint64_t Bytes(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles);
   float* row(int64_t t) { return floats_.as<float>() + t * stride(); }
   /// To be called when row(t) is complete: fills the int8 form.
   void Finish(int64_t t);
   bool has_i8() const { return has_i8_; }
+  /// Fills what the tile kernels read for groups [begin, end) of row t: look-up tables, or regrouped codes and sums.
+  void MakeTables(int64_t t, int64_t begin, int64_t end);
+  void Regroup(int64_t t);
+  const TileKernels* tiles() const { return tiles_; }
+  const std::byte* tables(int64_t t) const { return tables_.data() + t * groups() * tiles_->table_bytes; }
+  I8Rows regrouped_rows(int64_t first) const {
+    return {regrouped_.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
+  }
+  const int32_t* sums(int64_t first) const { return sums_.as<int32_t>() + first * groups(); }
+  int64_t groups() const { return quant::ActGroups(cols_); }
   F32Rows f32_rows(int64_t first) const { return {floats_.as<float>() + first * stride(), stride()}; }
   I8Rows i8_rows(int64_t first) const {
     return {codes_.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
   }
 
  private:
-  CpuAct(int64_t max_rows, int64_t cols, bool has_i8, Buffer floats, Buffer codes, Buffer scales)
-      : Act(max_rows, cols),
-        has_i8_(has_i8),
-        floats_(std::move(floats)),
-        codes_(std::move(codes)),
-        scales_(std::move(scales)) {}
-  int64_t groups() const { return quant::ActGroups(cols_); }
+  CpuAct(int64_t max_rows, int64_t cols, bool has_i8, const TileKernels* tiles)
+      : Act(max_rows, cols), has_i8_(has_i8), tiles_(tiles) {}
   int64_t stride() const { return groups() * quant::kActGroup; }
   bool has_i8_;
-  Buffer floats_, codes_, scales_;
+  const TileKernels* tiles_;
+  Buffer floats_, codes_, scales_, tables_, regrouped_, sums_;
 };
 
 /// Block layout: for each layer, for each KV head, keys [kKvBlock, k_width], then for each KV head values
