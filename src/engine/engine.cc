@@ -99,7 +99,12 @@ Result<std::unique_ptr<Engine>> Engine::Load(std::unique_ptr<ByteSource> source,
     o.log(LogLevel::kWarning, fmt::format("context {} is longer than the {} tokens the model was trained with; quality "
                                           "falls beyond them",
                                           e->plan_.context, description.config.trained_context));
-  BONSAI_ASSIGN(e->model_, model::Model::Load(*file, *e->device_, {.max_rows = o.batch_rows, .progress = o.progress}));
+  // Where memory is short, the file's cached pages must not stand beside the weights; else they make the next start
+  // fast.
+  const bool drop_cache = e->plan_.available != 0 && e->plan_.total() + file->source().size() > e->plan_.available;
+  BONSAI_ASSIGN(e->model_,
+                model::Model::Load(*file, *e->device_,
+                                   {.max_rows = o.batch_rows, .progress = o.progress, .drop_cache = drop_cache}));
   BONSAI_ASSIGN(e->kv_, e->device_->NewKvStore(model::KvSpecOf(description.config, o.k_type, o.v_type)));
   return e;
 }

@@ -149,15 +149,15 @@ Result<std::unique_ptr<Model>> Model::Load(const formats::ModelFile& file, kerne
   BONSAI_CHECK(options.max_rows >= 1);
   BONSAI_ASSIGN(Description d, Describe(file));
   std::unique_ptr<Model> model(new Model(device, *d.arch, std::move(d.config), options.max_rows));
-  BONSAI_RETURN_IF_ERROR(model->LoadWeights(file, options.progress));
+  BONSAI_RETURN_IF_ERROR(model->LoadWeights(file, options));
   BONSAI_RETURN_IF_ERROR(model->MakeScratch());
   return model;
 }
 
-Status Model::LoadWeights(const formats::ModelFile& file, const LoadProgress& progress) {
+Status Model::LoadWeights(const formats::ModelFile& file, const LoadOptions& options) {
   const std::vector<WeightSlot> slots = arch_.tensors(config_, weights_);
   uint64_t total = 0, done = 0;
-  std::mutex mutex;  // of `done` and `progress`: matrices are read by several threads
+  std::mutex mutex;  // of `done` and of progress: matrices are read by several threads
   for (const WeightSlot& slot : slots)
     if (const formats::TensorInfo* t = file.FindTensor(slot.name)) total += t->bytes;
   for (const WeightSlot& slot : slots) {
@@ -171,9 +171,11 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadProgress& pr
     }
     const auto read = [&](int64_t row, int64_t rows, std::span<std::byte> out) -> Status {
       BONSAI_RETURN_IF_ERROR(file.ReadRows(*t, static_cast<uint64_t>(row), static_cast<uint64_t>(rows), out));
+      if (options.drop_cache)
+        file.source().DropCache(t->offset + static_cast<uint64_t>(row) * (t->bytes / t->rows()), out.size());
       const std::lock_guard lock(mutex);
       done += out.size();
-      if (progress && !progress(done, total))
+      if (options.progress && !options.progress(done, total))
         return Error(ErrorCode::kCancelled, "{}: loading was cancelled", file.name());
       return {};
     };

@@ -29,6 +29,7 @@ using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 struct LoadOptions {
   int64_t max_rows = 512;  ///< Most tokens of one Forward().
   LoadProgress progress;
+  bool drop_cache = false;  ///< Let the operating system forget the file's pages as they are read.
 };
 
 /// Architecture and config of a file whose tensors all exist with the shapes that the config implies. Reads no tensor
@@ -69,7 +70,7 @@ class Model {
 
  private:
   Model(kernels::Device& device, const Arch& arch, Config config, int64_t max_rows);
-  Status LoadWeights(const formats::ModelFile& file, const LoadProgress& progress);
+  Status LoadWeights(const formats::ModelFile& file, const LoadOptions& options);
   Status MakeScratch();
 
   kernels::Device& device_;
