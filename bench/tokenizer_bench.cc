@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "tests/support.h"
 #include "text/nfc.h"
-#include "text/qwen_vocabulary.h"
+#include "text/test_qwen_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {

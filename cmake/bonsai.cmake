@@ -52,7 +52,7 @@ function(bonsai_test name)
   list(TRANSFORM A_DEPS PREPEND bonsai_)
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES PROPERTIES TIMEOUT 300)
   # gtest_discover_tests flattens lists, so properties that are lists are set by a file that ctest reads after its own.
   # Paths come through the environment (tests/support.h): in the code they would defeat the compiler cache.
   set(properties ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake)

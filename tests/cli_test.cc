@@ -47,7 +47,7 @@ TEST(CliTest, WrongUsageIsOneLineAndCode2) {
   for (const std::string args :
        {"", "dance", "run --no-such-flag", "run -n x", "run --temp -1 -p hi", "run --top-p 2 -p hi",
         "run -p a --prompt-ids 1", "run --prompt-ids 1,x", "run --prompt-ids 1,5000", "tokenize", "eval",
-        "eval perplexity", "run -ctk q4_0 -p a", "run -c 0 -p a"}) {
+        "eval perplexity", "run -ctk q3_0 -p a", "run -c 0 -p a"}) {
     const Outcome o = Bonsai(args);
     EXPECT_EQ(o.code, 2) << args << o.err;
     EXPECT_EQ(o.out, "") << args;

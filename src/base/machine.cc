@@ -1,6 +1,7 @@
 #include "base/machine.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -134,6 +135,33 @@ uint64_t AvailableMemory(const SystemFiles& files) {
   const uint64_t left = std::min(machine, CgroupMemory(files));
   return left == kNoLimit ? 0 : left;
 }
+
+std::string HugePageMode(const SystemFiles& files) {
+  // The chosen one is in brackets: "always [madvise] never".
+  const std::string text = ReadFile(files.sys + "/kernel/mm/transparent_hugepage/enabled").value_or("");
+  const size_t open = text.find('['), close = text.find(']', open == std::string::npos ? 0 : open);
+  if (open == std::string::npos || close == std::string::npos) return "";
+  return text.substr(open + 1, close - open - 1);
+}
+
+uint64_t TotalMemory(const SystemFiles& files) {
+  return KilobyteField(files.proc + "/meminfo", "MemTotal:").value_or(0);
+}
+
+CpuCounts CountCpus() {
+  CpuCounts counts;
+  counts.online = std::max(1, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  counts.affinity = counts.online;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) counts.affinity = CPU_COUNT(&set);
+  counts.quota = CgroupCpus(SystemFiles{});
+  return counts;
+}
+
+std::string HugePageMode() { return HugePageMode(SystemFiles{}); }
+
+uint64_t TotalMemory() { return TotalMemory(SystemFiles{}); }
 
 int UsableCpus() { return UsableCpus(SystemFiles{}); }
 

@@ -10,6 +10,7 @@ namespace bonsai {
 struct SystemFiles {
   std::string proc = "/proc";
   std::string cgroup = "/sys/fs/cgroup";
+  std::string sys = "/sys";
 };
 
 inline constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
@@ -22,5 +23,7 @@ double CgroupCpus(const SystemFiles& files);
 
 int UsableCpus(const SystemFiles& files);
 uint64_t AvailableMemory(const SystemFiles& files);
+std::string HugePageMode(const SystemFiles& files);
+uint64_t TotalMemory(const SystemFiles& files);
 
 }  // namespace bonsai

@@ -29,7 +29,7 @@ class Tree {
     std::ofstream(file) << text;
     return *this;
   }
-  SystemFiles files() const { return {dir_ / "proc", dir_ / "cgroup"}; }
+  SystemFiles files() const { return {dir_ / "proc", dir_ / "cgroup", dir_ / "sys"}; }
 
  private:
   test::TempDir dir_;
@@ -67,6 +67,28 @@ TEST(Machine, RespectsTheAffinityMask) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 1);
+}
+
+TEST(Machine, CountsMakeUsableCpus) {
+  const CpuCounts c = CountCpus();
+  EXPECT_GE(c.online, 1);
+  EXPECT_GE(c.affinity, 1);
+  EXPECT_GT(c.quota, 0);
+  EXPECT_EQ(UsableCpus(), static_cast<int>(std::min<double>(c.affinity, std::max(1.0, std::ceil(c.quota)))));
+}
+
+TEST(Machine, HugePagesAndTotalMemory) {
+  Tree tree;
+  EXPECT_EQ(HugePageMode(tree.files()), "");
+  EXPECT_EQ(TotalMemory(tree.files()), 0u);
+  tree.Add("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+  tree.Add("proc/meminfo", "MemTotal:       2000 kB\nMemAvailable:   1234 kB\n");
+  EXPECT_EQ(HugePageMode(tree.files()), "madvise");
+  EXPECT_EQ(TotalMemory(tree.files()), 2000u * 1024);
+  for (const char* text : {"", "always madvise never", "]never[", "[never"}) {
+    tree.Add("sys/kernel/mm/transparent_hugepage/enabled", text);
+    EXPECT_EQ(HugePageMode(tree.files()), "") << text;
+  }
 }
 
 TEST(Machine, NoCgroupsNoLimits) {

@@ -24,6 +24,8 @@ constexpr Verb kVerbs[] = {
     {"inspect", InspectVerb, "what a model file holds, and what it needs to run here"},
     {"tokenize", TokenizeVerb, "text to token ids and back"},
     {"eval", EvalVerb, "measure quality: bonsai eval perplexity MODEL.gguf -f FILE"},
+    {"bench", BenchVerb, "measure speed, and how much of the machine's it is: bonsai bench -m MODEL.gguf"},
+    {"doctor", DoctorVerb, "what this machine offers, which kernels run, and why it may be slow"},
 };
 
 void PrintHelp(std::FILE* out) {

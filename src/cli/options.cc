@@ -14,21 +14,20 @@ namespace bonsai::cli {
 namespace {
 
 /// CLI11 reads "-ctk" as three one-letter flags; llama.cpp's users mean one option.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kSingleDash = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kSingleDash = {{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
     {"-ub", "--ubatch-size"},
     {"-sys", "--system-prompt"},
     {"-np", "--parallel"},
+    {"-pg", "--n-prompt-gen"},
     {"-md", "--model-draft"},
 }};
 
-const kernels::KvType kKvTypes[] = {kernels::KvType::kF16, kernels::KvType::kF32};
-
-kernels::KvType KvTypeOf(const std::string& name) {
-  for (const kernels::KvType type : kKvTypes)
-    if (kernels::KvTypeName(type) == name) return type;
-  return kernels::KvType::kF16;
+std::vector<std::string> KvTypeNames() {
+  std::vector<std::string> names;
+  for (const kernels::KvType type : kernels::AllKvTypes()) names.emplace_back(kernels::KvTypeName(type));
+  return names;
 }
 
 /// Plain help: the kind of value and its default, without CLI11's notes on validators and exclusions.
@@ -89,8 +88,10 @@ void EngineFlags::AddTo(CLI::App& app) {
   app.add_option("--act", act, "Activations in matrix products: i8 (fast) or f32 (reference)")
       ->check(CLI::IsMember({"i8", "f32"}))
       ->capture_default_str();
-  const auto kv = CLI::IsMember({"f16", "f32"});
-  app.add_option("--cache-type-k", cache_k, "KV cache, keys: f16 or f32 (also -ctk)")->check(kv)->capture_default_str();
+  const auto kv = CLI::IsMember(KvTypeNames());
+  app.add_option("--cache-type-k", cache_k, "KV cache, keys: f16, q8_0, q4_0 or f32 (also -ctk)")
+      ->check(kv)
+      ->capture_default_str();
   app.add_option("--cache-type-v", cache_v, "KV cache, values (also -ctv)")->check(kv)->capture_default_str();
 }
 
@@ -100,8 +101,8 @@ engine::EngineOptions EngineFlags::ToOptions() const {
   o.context = context;
   o.batch_rows = batch_rows;
   o.act = act == "f32" ? kernels::ActType::kF32 : kernels::ActType::kI8;
-  o.k_type = KvTypeOf(cache_k);
-  o.v_type = KvTypeOf(cache_v);
+  o.k_type = kernels::KvTypeByName(cache_k).value_or(kernels::KvType::kF16);  // the option's check let no other in
+  o.v_type = kernels::KvTypeByName(cache_v).value_or(kernels::KvType::kF16);
   return o;
 }
 

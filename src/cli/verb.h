@@ -11,5 +11,7 @@ int RunVerb(int argc, char** argv);
 int InspectVerb(int argc, char** argv);
 int TokenizeVerb(int argc, char** argv);
 int EvalVerb(int argc, char** argv);
+int BenchVerb(int argc, char** argv);
+int DoctorVerb(int argc, char** argv);
 
 }  // namespace bonsai::cli

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/check.h"
 #include "base/machine.h"
 #include "sampling/stop.h"
 
@@ -128,18 +129,30 @@ Status Engine::Step(std::span<const int32_t> tokens, int32_t pos) {
   const kernels::SequenceRows rows{
       .first_row = 0, .rows = static_cast<int32_t>(tokens.size()), .pos = pos, .blocks = blocks_};
   model_->Forward({.tokens = tokens, .sequences = {&rows, 1}}, *kv_);
+  filled_ = static_cast<int32_t>(end);
   return {};
 }
 
-Status Engine::Prefill(std::span<const int32_t> prompt, std::span<float> logits) {
+Status Engine::Prefill(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits) {
   const auto step = static_cast<size_t>(model_->max_rows());
   int32_t last = 0;
-  for (size_t i = 0; i < prompt.size(); i += step) {
-    const size_t n = std::min(step, prompt.size() - i);
-    BONSAI_RETURN_IF_ERROR(Step(prompt.subspan(i, n), static_cast<int32_t>(i)));
+  for (size_t i = 0; i < tokens.size(); i += step) {
+    const size_t n = std::min(step, tokens.size() - i);
+    BONSAI_RETURN_IF_ERROR(Step(tokens.subspan(i, n), pos + static_cast<int32_t>(i)));
     last = static_cast<int32_t>(n) - 1;
   }
-  return model_->Logits({&last, 1}, logits);
+  return logits.empty() ? Status() : model_->Logits({&last, 1}, logits);
+}
+
+Status Engine::Feed(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits) {
+  BONSAI_RETURN_IF_ERROR(CheckTokens(tokens));
+  if (pos < 0 || pos > filled_)
+    return Error(ErrorCode::kInvalidArgument, "position {}: only {} tokens were run before", pos, filled_);
+  if (tokens.size() > static_cast<size_t>(plan_.context - pos))
+    return Error(ErrorCode::kInvalidArgument, "{} tokens from position {} do not fit a context of {}", tokens.size(),
+                 pos, plan_.context);
+  BONSAI_CHECK(logits.empty() || logits.size() == static_cast<size_t>(config().vocab));
+  return Prefill(tokens, pos, logits);
 }
 
 Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const GenerateOptions& options,
@@ -158,7 +171,7 @@ Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const G
   result.prompt_tokens = static_cast<int32_t>(prompt.size());
 
   const Clock::time_point start = Clock::now();
-  BONSAI_RETURN_IF_ERROR(Prefill(prompt, logits));
+  BONSAI_RETURN_IF_ERROR(Prefill(prompt, 0, logits));
   result.prompt_seconds = Seconds(start);
   const Clock::time_point first = Clock::now();
   const int32_t room = plan_.context - result.prompt_tokens;

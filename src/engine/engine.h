@@ -96,18 +96,26 @@ class Engine {
   using VisitLogits = std::function<bool(int32_t position, std::span<const float> logits)>;
   Status Evaluate(std::span<const int32_t> tokens, const VisitLogits& visit);
 
+  /// Runs `tokens` at positions pos, pos + 1, … in passes of batch_rows, on top of what the last calls left at
+  /// positions 0..pos-1 (pos 0: from an empty cache). Nothing is sampled. `logits` is empty, or [V] to fill with what
+  /// predicts the token after the last. For measuring, and for callers that sample themselves. kInvalidArgument: no
+  /// tokens, ids outside the vocabulary, a position that nothing was run up to, more than the context holds.
+  Status Feed(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits = {});
+
  private:
   Engine() = default;
   Status CheckTokens(std::span<const int32_t> tokens) const;
   /// Runs tokens at positions pos.. in one forward pass, growing the cache.
   Status Step(std::span<const int32_t> tokens, int32_t pos);
-  Status Prefill(std::span<const int32_t> prompt, std::span<float> logits);
+  /// Step() in passes of at most max_rows; logits, unless empty, are those of the last token.
+  Status Prefill(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits);
 
   std::unique_ptr<kernels::Device> device_;  // outlives what it made
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<kernels::KvStore> kv_;
   std::vector<int32_t> blocks_;  // of the one sequence: block i is i
+  int32_t filled_ = 0;           // positions of the sequence that hold keys and values
   MemoryPlan plan_;
   sampling::Params default_sampling_;
 };

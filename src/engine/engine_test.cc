@@ -57,6 +57,42 @@ TEST(EngineTest, ASeedRepeatsAndAnotherDiffers) {
   EXPECT_NE(a->tokens, c->tokens);
 }
 
+TEST(EngineTest, FeedContinuesWhatWasFed) {
+  const std::string bytes = test::BuildGguf({});
+  const auto e = Load(bytes, {.context = 96, .batch_rows = 16});
+  std::vector<int32_t> tokens(70);  // more than one KV block and several passes
+  for (size_t i = 0; i < tokens.size(); i++) tokens[i] = static_cast<int32_t>(i * 7 % 50);
+  const auto vocab = static_cast<size_t>(e->config().vocab);
+  std::vector<float> want(vocab), whole(vocab), pieces(vocab);
+  ASSERT_TRUE(e->Evaluate(tokens, [&](int32_t position, std::span<const float> logits) {
+    if (position == 69) want.assign(logits.begin(), logits.end());
+    return true;
+  }));
+  ASSERT_TRUE(e->Feed(tokens, 0, whole));
+  EXPECT_EQ(whole, want);
+  const std::span<const int32_t> all = tokens;
+  ASSERT_TRUE(e->Feed(all.first(30), 0));
+  ASSERT_TRUE(e->Feed(all.subspan(30, 39), 30));
+  ASSERT_TRUE(e->Feed(all.subspan(69), 69, pieces));
+  EXPECT_EQ(pieces, want);
+  ASSERT_TRUE(e->Feed(all.subspan(69), 69, pieces));  // a position may be run again
+  EXPECT_EQ(pieces, want);
+}
+
+TEST(EngineTest, FeedRefusesGapsAndOverflow) {
+  const std::string bytes = test::BuildGguf({});
+  const auto e = Load(bytes, {.context = 70});
+  const std::vector<int32_t> three = {1, 2, 3}, many(71, 1);
+  EXPECT_EQ(e->Feed(three, 1).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(e->Feed(three, -1).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(e->Feed({}, 0).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(e->Feed(many, 0).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(e->Feed(std::vector<int32_t>{-1}, 0).error().code(), ErrorCode::kInvalidArgument);
+  ASSERT_TRUE(e->Feed(three, 0));
+  EXPECT_FALSE(e->Feed(three, 4));
+  EXPECT_TRUE(e->Feed(three, 3));
+}
+
 TEST(EngineTest, EndsAtTheEndOfTheContext) {
   const std::string bytes = test::BuildGguf({});
   const auto e = Load(bytes, {.context = 70});  // more than one KV block

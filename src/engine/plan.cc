@@ -25,6 +25,7 @@ Result<MemoryPlan> MakePlan(const formats::ModelFile& file, const model::Descrip
                             const PlanRequest& r) {
   const model::MemoryUse use = model::PlanMemory(file, d, device, r.batch_rows);
   const kernels::KvSpec spec = model::KvSpecOf(d.config, r.k_type, r.v_type);
+  BONSAI_RETURN_IF_ERROR(spec.Check());
   MemoryPlan plan{.weights = use.weights, .available = r.available};
   plan.scratch = use.scratch + static_cast<uint64_t>(d.config.vocab) * sizeof(float);
   const uint64_t fixed = plan.weights + plan.scratch;

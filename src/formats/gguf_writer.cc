@@ -143,18 +143,24 @@ Result<uint64_t> CheckMetadata(const Metadata& metadata) {
   return *valid;
 }
 
+/// Appends the tensor's bytes to `sizes`; otherwise says what is wrong with type or shape.
+std::string SizeProblem(const GgufTensor& t, std::vector<uint64_t>& sizes) {
+  if (t.type == nullptr) return "has no type";
+  const Result<uint64_t> bytes = gguf::TensorBytes(*t.type, t.shape);
+  if (!bytes) return "has " + bytes.error().message();
+  sizes.push_back(*bytes);
+  return "";
+}
+
 /// Bytes of each tensor.
 Result<std::vector<uint64_t>> CheckTensors(const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
   std::vector<uint64_t> sizes;
   std::vector<std::string_view> names;
   for (const GgufTensor& t : tensors) {
     std::string problem = gguf::NameProblem(t.name, gguf::kMaxNameBytes);
-    if (problem.empty() && t.type == nullptr) problem = "has no type";
-    const Result<uint64_t> bytes = problem.empty() ? gguf::TensorBytes(*t.type, t.shape) : uint64_t{0};
-    if (!bytes) problem = "has " + bytes.error().message();
+    if (problem.empty()) problem = SizeProblem(t, sizes);
     if (!problem.empty())
       return Error(ErrorCode::kInvalidArgument, "{}: tensor {} {}", metadata.source(), Quote(t.name), problem);
-    sizes.push_back(*bytes);
     names.push_back(t.name);
   }
   std::sort(names.begin(), names.end());

@@ -43,6 +43,7 @@ struct Shape {
 // Odd row counts, single rows, widths that are no multiple of anything (floats) or end in a short group (Q8_0), widths
 // beyond one decode chunk of 1,024.
 constexpr Shape kShapes[] = {
+    {"Q2_0", 1, 64},   {"Q2_0", 37, 128}, {"Q2_0", 70, 2240},  {"TQ2_0", 1, 256}, {"TQ2_0", 131, 1280},
     {"Q1_0", 1, 128},  {"Q1_0", 37, 256}, {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},   {"Q8_0", 65, 160},
     {"Q8_0", 7, 2176}, {"F32", 1, 1},     {"F32", 5, 64},      {"F32", 33, 172},  {"F16", 17, 172},
     {"F16", 3, 1024},  {"F16", 2, 1031},  {"BF16", 9, 65},     {"BF16", 70, 300}, {"F32", 2, 2500},
@@ -73,7 +74,7 @@ TEST_P(MatMulTest, WithinBoundOfDouble) {
   // and one for each group. int8: the sum of a block is exact, then come the products dw·dx and ·isum and one addition
   // a block. 1% for the second order.
   const int64_t groups = quant::ActGroups(shape.cols);
-  const int64_t blocks = shape.cols / m.w->spec().type->block_weights;
+  const int64_t blocks = shape.cols / m.w->spec().type->dot_weights();
   const auto roundings = static_cast<double>(i8 ? 2 + blocks : 1 + 8 + 4 + groups);
   for (int64_t t = 0; t < kTokens; ++t) {
     const std::vector<double> x = Entering(*act, t, i8);
@@ -160,8 +161,8 @@ TEST(MatMulGroupTest, FaultyActivationsReachTheOutput) {
 TEST(MatMulGroupTest, IntegerProductIsTheContractToTheBit) {
   for (const std::string& isa : Isas()) {
     const auto device = MakeDevice(1, ActType::kI8, isa);
-    for (const char* type_name : {"Q1_0", "Q8_0"}) {
-      constexpr int64_t kRows = 20, kCols = 640;
+    for (const char* type_name : {"Q1_0", "Q2_0", "TQ2_0", "Q8_0"}) {
+      constexpr int64_t kRows = 20, kCols = 768;
       TestMatrix m = MakeMatrix(*device, type_name, kRows, kCols, 8);
       const quant::Type& type = *m.w->spec().type;
       const auto act = MakeAct(*device, 1, kCols, {m.w.get()}, Randoms(kCols, 9));
@@ -171,13 +172,14 @@ TEST(MatMulGroupTest, IntegerProductIsTheContractToTheBit) {
       const I8Rows x = CpuActOf(*act).i8_rows(0);
       for (int64_t r = 0; r < kRows; ++r) {
         float expected = 0;
-        for (int64_t b = 0; b < kCols / type.block_weights; ++b) {
-          int32_t sum = 0;
-          float dw = 0;
-          const int64_t block = r * (kCols / type.block_weights) + b, c = b * type.block_weights;
-          type.dot_i8(&m.bytes[static_cast<size_t>(block * type.block_bytes)], x.q + c, type.block_weights, &sum, &dw);
-          const float scale = dw * x.scales[c / quant::kActGroup];
-          const float term = scale * static_cast<float>(sum);
+        const int64_t part = type.dot_weights();
+        const auto row_bytes = static_cast<int64_t>(m.bytes.size()) / kRows;
+        int32_t sums[kCols];
+        float dw[kCols];
+        type.dot_i8(&m.bytes[static_cast<size_t>(r * row_bytes)], x.q, kCols, sums, dw);
+        for (int64_t p = 0; p < kCols / part; ++p) {
+          const float scale = dw[p] * x.scales[p * part / quant::kActGroup];
+          const float term = scale * static_cast<float>(sums[p]);
           expected = expected + term;
         }
         ASSERT_EQ(RowOf(*y, 0)[r], expected) << isa << " " << type_name << " row " << r;

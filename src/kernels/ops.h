@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kernels/kv_type.h"
 #include "quant/types.h"
 
 namespace bonsai::kernels {
@@ -32,15 +33,15 @@ enum class ActType {
   kI8,   ///< int8 with one scale per 128 columns (quant/act_i8.h): the fast path, and the default.
 };
 
-/// Element type of the KV cache.
-enum class KvType { kF32, kF16 };
 std::string_view KvTypeName(KvType type);
-/// Bytes of `n` elements.
+/// All types, by falling precision; KvTypeName names them for users.
+std::span<const KvType> AllKvTypes();
+/// The type of that name, or kInvalidArgument.
+Result<KvType> KvTypeByName(std::string_view name);
+/// Elements of one block: a head's width must be a multiple.
+int32_t KvBlockWidth(KvType type);
+/// Bytes of `n` elements, a multiple of KvBlockWidth.
 size_t KvBytes(KvType type, size_t n);
-
-/// Positions a KV block holds. Also the block of attention's online softmax, so results do not depend on how a
-/// sequence was cut into batches.
-inline constexpr int32_t kKvBlock = 64;
 
 struct MatrixSpec {
   const quant::Type* type = nullptr;
@@ -105,6 +106,8 @@ struct KvSpec {
   int32_t v_width = 0;
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
+  /// kInvalidArgument when a head's width is not a multiple of its type's block. The rest of KvSpec needs it to hold.
+  Status Check() const;
   /// Bytes of one block of kKvBlock positions, all layers.
   size_t BlockBytes() const;
 };
@@ -182,6 +185,7 @@ class Device {
   /// An Act in the forms that products with `consumers` (all with `cols` columns) need.
   virtual Result<std::unique_ptr<Act>> NewAct(int64_t max_rows, int64_t cols,
                                               std::span<const Matrix* const> consumers) = 0;
+  /// Fails like KvSpec::Check, or with kOutOfMemory.
   virtual Result<std::unique_ptr<KvStore>> NewKvStore(const KvSpec& spec) = 0;
   /// Bytes that LoadMatrix, NewTensor and NewAct will hold for such an object, for the memory plan.
   virtual uint64_t MatrixBytes(const MatrixSpec& spec) const = 0;

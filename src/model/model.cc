@@ -133,6 +133,26 @@ MemoryUse PlanMemory(const formats::ModelFile& file, const Description& d, const
   return use;
 }
 
+ForwardCost CostOf(const formats::ModelFile& file, const Description& d) {
+  ForwardCost cost;
+  Weights weights;
+  const formats::TensorInfo *embed = nullptr, *out = nullptr;
+  for (const WeightSlot& slot : d.arch->tensors(d.config, weights)) {
+    const formats::TensorInfo* t = file.FindTensor(slot.name);
+    if (t == nullptr || slot.matrix == nullptr) continue;
+    if (slot.matrix == &weights.embed) {
+      embed = t;
+    } else if (slot.matrix == &weights.out) {
+      out = t;
+    } else {
+      cost.layer_bytes += t->bytes, cost.layer_macs += t->elements();
+    }
+  }
+  if (const formats::TensorInfo* head = out != nullptr ? out : embed)
+    cost.head_bytes = head->bytes, cost.head_macs = head->elements();
+  return cost;
+}
+
 kernels::KvSpec KvSpecOf(const Config& c, kernels::KvType k, kernels::KvType v) {
   return {
       .layers = c.layers, .kv_heads = c.kv_heads, .k_width = c.k_width, .v_width = c.v_width, .k_type = k, .v_type = v};

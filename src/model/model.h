@@ -49,6 +49,15 @@ struct MemoryUse {
 MemoryUse PlanMemory(const formats::ModelFile& file, const Description& d, const kernels::Device& device,
                      int64_t max_rows);
 
+/// What a forward pass needs at least, from the shapes: for floors under its time.
+struct ForwardCost {
+  uint64_t layer_bytes = 0;  ///< Stored bytes of the matrices of all blocks: read once a pass.
+  uint64_t layer_macs = 0;   ///< Their weights: multiply-adds of one token.
+  uint64_t head_bytes = 0;   ///< The same of the LM head (the embedding when tied), for tokens whose logits are wanted.
+  uint64_t head_macs = 0;
+};
+ForwardCost CostOf(const formats::ModelFile& file, const Description& d);
+
 /// Shape of the KV cache of a model.
 kernels::KvSpec KvSpecOf(const Config& config, kernels::KvType k, kernels::KvType v);
 

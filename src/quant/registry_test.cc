@@ -45,6 +45,8 @@ TEST_P(RegistryTest, RowIsComplete) {
   EXPECT_FALSE(type.name.empty());
   EXPECT_TRUE(type.decode != nullptr && type.encode != nullptr && type.dot != nullptr);
   EXPECT_EQ(type.is_float, type.dot_i8 == nullptr);
+  EXPECT_EQ(type.block_weights % type.dot_weights(), 0);
+  EXPECT_EQ(kActGroup % type.dot_weights(), 0) << "an integer sum would mix activations of two scales";
   EXPECT_EQ(FindByGgmlId(type.ggml_id)->name, type.name);  // no id twice
   EXPECT_EQ(FindByName(type.name)->ggml_id, type.ggml_id);
   EXPECT_EQ(kCols % type.block_weights, 0) << "the tests below need a wider row";
@@ -77,7 +79,7 @@ TEST_P(RegistryTest, DotIsTheDotOfTheDecodedRow) {
 TEST_P(RegistryTest, IntegerDotTimesScaleIsExact) {
   const Type& type = GetParam();
   if (type.dot_i8 == nullptr) return;  // a float format (RowIsComplete checks that)
-  const size_t blocks = static_cast<size_t>(kCols / type.block_weights);
+  const auto part = static_cast<size_t>(type.dot_weights()), parts = kCols / part;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const std::vector<std::byte> bytes = Encode(type, Values(seed));
     const std::vector<float> w = Decode(type, bytes);
@@ -85,18 +87,15 @@ TEST_P(RegistryTest, IntegerDotTimesScaleIsExact) {
     std::vector<int8_t> x(kCols);
     for (int8_t& q : x) q = static_cast<int8_t>(static_cast<int64_t>(rng.Next() % 255) - 127);
     if (seed == 0) x.assign(kCols, -127);
-    std::vector<int32_t> sums(blocks);
-    std::vector<float> scales(blocks);
+    std::vector<int32_t> sums(parts);
+    std::vector<float> scales(parts);
     type.dot_i8(bytes.data(), x.data(), kCols, sums.data(), scales.data());
-    for (size_t b = 0; b < blocks; ++b) {
+    for (size_t p = 0; p < parts; ++p) {
       // Every term is scale · (14 bits) with an fp16 scale (11 bits): a multiple of the scale's last bit, and the sum
       // stays below 2^53 of them. Exact in double.
       double expected = 0;
-      for (size_t i = 0; i < static_cast<size_t>(type.block_weights); ++i) {
-        const size_t at = b * static_cast<size_t>(type.block_weights) + i;
-        expected += static_cast<double>(w[at]) * x[at];
-      }
-      EXPECT_EQ(static_cast<double>(scales[b]) * sums[b], expected) << seed << " block " << b;
+      for (size_t at = p * part; at < (p + 1) * part; ++at) expected += static_cast<double>(w[at]) * x[at];
+      EXPECT_EQ(static_cast<double>(scales[p]) * sums[p], expected) << seed << " part " << p;
     }
   }
 }
@@ -128,6 +127,8 @@ TEST(RegistryLookupTest, NamesIgnoreCaseAndUnknownIsNull) {
 
 TEST(RegistryLookupTest, BitsPerWeight) {
   EXPECT_EQ(FindByName("Q1_0")->bits_per_weight(), 1.125);
+  EXPECT_EQ(FindByName("Q2_0")->bits_per_weight(), 2.25);
+  EXPECT_EQ(FindByName("TQ2_0")->bits_per_weight(), 2.0625);
   EXPECT_EQ(FindByName("Q8_0")->bits_per_weight(), 8.5);
   EXPECT_EQ(FindByName("BF16")->bits_per_weight(), 16.0);
 }
@@ -135,7 +136,7 @@ TEST(RegistryLookupTest, BitsPerWeight) {
 TEST(RegistryLookupTest, KnownNames) {
   EXPECT_EQ(KnownGgmlName(12), "Q4_K");
   EXPECT_EQ(KnownGgmlName(40), "NVFP4");
-  EXPECT_EQ(KnownGgmlName(42), "Q2_0");
+  EXPECT_EQ(KnownGgmlName(34), "TQ1_0");
   EXPECT_EQ(KnownGgmlName(143), "PTQ1_0");
   EXPECT_EQ(KnownGgmlName(99), "");
   std::set<std::string_view> names;

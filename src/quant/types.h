@@ -32,10 +32,13 @@ struct Type {
   /// Σ w[i]·x[i], the exact value rounded once: accumulated in double, where every product of a decoded weight (at
   /// most 24 significant bits) and a float is exact. The reference that float kernels are compared with.
   double (*dot)(const std::byte* w, const float* x, int64_t n);
-  /// Integer dot products: for each block b, sums[b] = Σ code[i]·x[i] over its weights, in int32, exact, where
-  /// w[i] = code[i]·scales[b]. Both arrays hold n / block_weights entries. Null for float types.
+  /// Integer dot products: for each run p of dot_weights() weights, sums[p] = Σ code[i]·x[i] over the run, in int32,
+  /// exact, where w[i] = code[i]·scales[p]. Both arrays hold n / dot_weights() entries. Null for float types.
   void (*dot_i8)(const std::byte* w, const int8_t* x, int64_t n, int32_t* sums, float* scales);
 
+  /// Weights that one entry of dot_i8 covers: a block, or one activation group of a wider block, because an integer sum
+  /// may not mix activations of two scales.
+  int64_t dot_weights() const { return block_weights < kActGroup ? block_weights : kActGroup; }
   /// Bits a weight, scales included.
   double bits_per_weight() const { return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_weights); }
   /// Bytes of a row of `cols` weights; kCorrupt when cols is not positive or not a multiple of block_weights, or the

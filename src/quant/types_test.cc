@@ -83,6 +83,64 @@ TEST(TypesTest, Q1SignOfZeroAndNan) {
   EXPECT_TRUE(std::isnan(Decode(41, bytes, 128)[0]));  // the scale carries the fault
 }
 
+TEST(TypesTest, Q2Bytes) {
+  // d = 2 = fp16 0x4000. Halves of d go away from zero, 0.45 d to zero. Four zeros are 0b01010101 = 0x55; the first
+  // byte has the codes 2, 0, 2, 0 from its lowest bits up, the last one 1, 1, 1, 0.
+  std::vector<float> values(64, 0.0f);
+  values[0] = 2, values[1] = -2, values[2] = 1, values[3] = -1, values[4] = 0.9f, values[63] = -1.5f;
+  std::vector<uint8_t> bytes(18, 0x55);
+  bytes[0] = 0x00, bytes[1] = 0x40, bytes[2] = 0x22, bytes[17] = 0x15;
+  EXPECT_EQ(Encode(42, values), bytes);
+  values[2] = 2, values[3] = -2, values[4] = 0, values[63] = -2;
+  EXPECT_EQ(Decode(42, bytes, 64), values);
+  bytes[9] = 0xe4;  // 0, 1, 2, 3
+  values[28] = -2, values[29] = 0, values[30] = 2, values[31] = 4;
+  EXPECT_EQ(Decode(42, bytes, 64), values);
+}
+
+TEST(TypesTest, Tq2Bytes) {
+  // d = 2 = fp16 0x4000, at the end. Elements 0 and 32 share byte 0: 2 | 0 << 2 | 1 << 4 | 1 << 6 = 0x52. Element 127
+  // (and 255) is the top of byte 31 (63): 0b10010101 = 0x95. Element 128 is the bottom of byte 32: 0x54.
+  std::vector<float> values(256, 0.0f);
+  values[0] = 2, values[32] = -2, values[127] = 1, values[128] = -1, values[255] = 2, values[200] = 0.9f;
+  std::vector<uint8_t> bytes(66, 0x55);
+  bytes[0] = 0x52, bytes[31] = 0x95, bytes[32] = 0x54, bytes[63] = 0x95, bytes[64] = 0x00, bytes[65] = 0x40;
+  EXPECT_EQ(Encode(35, values), bytes);
+  values[127] = 2, values[128] = -2, values[200] = 0;
+  EXPECT_EQ(Decode(35, bytes, 256), values);
+  bytes[40] = 0xe4;  // 0, 1, 2, 3: elements 128 + 32·l + 8
+  values[136] = -2, values[168] = 0, values[200] = 2, values[232] = 4;
+  EXPECT_EQ(Decode(35, bytes, 256), values);
+}
+
+TEST(TypesTest, TwoBitNonFiniteAndTinyBlocksAreDefined) {
+  for (const uint32_t id : {42u, 35u}) {
+    std::vector<float> values(256, 1.0f);
+    values[5] = std::numeric_limits<float>::infinity();
+    EXPECT_FALSE(std::isfinite(Decode(id, Encode(id, values), 256)[5])) << id;
+    values[5] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_TRUE(std::isnan(Decode(id, Encode(id, values), 256)[5])) << id;
+    const std::vector<float> tiny(256, 0x1p-140f);
+    for (const float v : Decode(id, Encode(id, tiny), 256)) EXPECT_EQ(v, 0.0f) << id;
+  }
+}
+
+TEST(TypesTest, WideBlocksGiveOneSumAnActivationGroup) {
+  // TQ2_0: +1 everywhere in the first 128 columns (codes 2 = 0xaa), +2 in the others (0xff), d = 2.
+  std::vector<uint8_t> bytes(66, 0xaa);
+  for (size_t i = 32; i < 64; ++i) bytes[i] = 0xff;
+  bytes[64] = 0x00, bytes[65] = 0x40;
+  std::vector<int8_t> x(256, 127);
+  x[0] = -127, x[255] = 0;
+  int32_t sums[2];
+  float scales[2];
+  FindByGgmlId(35)->dot_i8(reinterpret_cast<const std::byte*>(bytes.data()), x.data(), 256, sums, scales);
+  EXPECT_EQ(sums[0], 126 * 127);
+  EXPECT_EQ(sums[1], 127 * 127 * 2);
+  EXPECT_EQ(scales[0], 2.0f);
+  EXPECT_EQ(scales[1], 2.0f);
+}
+
 TEST(TypesTest, Q8NonFiniteAndTinyBlocksAreDefined) {
   std::vector<float> values(32, 1.0f);
   values[5] = std::numeric_limits<float>::infinity();

@@ -13,7 +13,7 @@
 #include "formats/model_file.h"
 #include "tests/support.h"
 #include "text/nfc.h"
-#include "text/qwen_vocabulary.h"
+#include "text/test_qwen_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/cpu_device.h"
-#include "kernels/ref/ref.h"
+#include "kernels/lanes.h"
 
 namespace bonsai::kernels::cpu {
 namespace {
@@ -65,11 +65,15 @@ void CpuDevice::Attend(const QkvSpec& spec, float scale, const Tensor& q, const 
     for (int64_t i = next.fetch_add(1); i < items; i = next.fetch_add(1)) AttendTile(job, i, scratch);
   });
   if (!job.out.has_i8()) return;
+  const auto finish = [&](size_t tile) {
+    for (int32_t r = 0; r < tiles_[tile].rows; ++r) {
+      job.out.FinishPart(token_, tiles_[tile].first_row + r, 0, job.out.cols());
+    }
+  };
+  if (tiles_.size() == 1) return finish(0);  // one token: less work than waking threads
   Parallel([&](int thread, int threads) {
     const Slice slice = SliceOf(tiles_.size(), thread, threads);
-    for (size_t i = slice.begin; i < slice.end; ++i) {
-      for (int32_t r = 0; r < tiles_[i].rows; ++r) job.out.Finish(tiles_[i].first_row + r);
-    }
+    for (size_t i = slice.begin; i < slice.end; ++i) finish(i);
   });
 }
 
@@ -84,35 +88,30 @@ void CpuDevice::AttendTile(const AttendJob& job, int64_t item, float* scratch) c
   const int64_t first_head = kv_head * job.group + first, dk = spec.k_width, dv = spec.v_width;
 
   // The output rows themselves collect the weighted values.
-  ref::SoftmaxState states[kRowsATile][kHeadsATile];
+  AttendQuery queries[kRowsATile * kHeadsATile];
+  int32_t count = 0;
   for (int32_t r = 0; r < tile.rows; ++r) {
-    std::fill_n(job.out.row(tile.first_row + r) + first_head * dv, heads * dv, 0.0f);
-    std::fill_n(states[r], heads, ref::SoftmaxState{-std::numeric_limits<float>::infinity(), 0});
+    float* out = job.out.row(tile.first_row + r) + first_head * dv;
+    const float* q = job.q.row(tile.first_row + r) + first_head * dk;
+    std::fill_n(out, heads * dv, 0.0f);
+    for (int32_t h = 0; h < heads; ++h) {
+      queries[count++] = {q + h * dk, out + h * dv, -std::numeric_limits<float>::infinity(), 0, 0};
+    }
   }
+  const auto attend = dk % kLanes == 0 && dv % kLanes == 0 ? token_.attend : kPortableTokenKernels.attend;
   const int32_t end = tile.pos + tile.rows;
   for (int32_t start = 0; start < end; start += kKvBlock) {
     const int32_t block = tile.blocks[static_cast<size_t>(start / kKvBlock)];
-    const int32_t keys = std::min(kKvBlock, end - start);
-    float* k = scratch;
-    float* v = scratch + kKvBlock * dk;
-    ref::KvToFloat(stored.k_type, job.store.keys(block, job.layer, kv_head), keys * dk, k);
-    ref::KvToFloat(stored.v_type, job.store.values(block, job.layer, kv_head), keys * dv, v);
-    for (int32_t r = 0; r < tile.rows; ++r) {
-      const int32_t visible = std::min(keys, tile.pos + r + 1 - start);
-      if (visible <= 0) continue;
-      const int64_t row = tile.first_row + r;
-      for (int32_t h = 0; h < heads; ++h) {
-        ref::AttendBlock(job.q.row(row) + (first_head + h) * dk, k, v, visible, dk, dv, job.scale, states[r][h],
-                         job.out.row(row) + (first_head + h) * dv);
-      }
+    for (int32_t i = 0; i < count; ++i) {
+      queries[i].visible = std::clamp(tile.pos + i / heads + 1 - start, 0, kKvBlock);
     }
+    attend({stored.k_type, stored.v_type, job.store.keys(block, job.layer, kv_head),
+            job.store.values(block, job.layer, kv_head), dk, dv, scratch},
+           job.scale, queries, count);
   }
-  for (int32_t r = 0; r < tile.rows; ++r) {
-    for (int32_t h = 0; h < heads; ++h) {
-      float* out = job.out.row(tile.first_row + r) + (first_head + h) * dv;
-      const float inverse = 1.0f / states[r][h].sum;
-      for (int64_t d = 0; d < dv; ++d) out[d] *= inverse;
-    }
+  for (int32_t i = 0; i < count; ++i) {
+    const float inverse = 1.0f / queries[i].sum;
+    for (int64_t d = 0; d < dv; ++d) queries[i].out[d] *= inverse;
   }
 }
 

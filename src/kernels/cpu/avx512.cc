@@ -1,11 +1,17 @@
-// AVX-512 kernels over nibble tiles (VBMI and VNNI: Intel since Ice Lake, AMD since Zen 4).
+// AVX-512 kernels over tiles of Q1_0, Q2_0 and TQ2_0 (VBMI and VNNI: Intel since Ice Lake, AMD since Zen 4).
 //
-// One token. Expanding a bit to a byte costs as much as multiplying it, so nothing is expanded: the 16 possible signed
-// sums of each 4 activations are tabulated (low bytes and high bytes apart), a weight nibble is an index, and one
-// vpermb looks up 64 of them; vpdpbusd with ones adds the four look-ups of a row. 5.5 instructions a 256 weights.
+// One token, one bit. Expanding a bit to a byte costs as much as multiplying it, so nothing is expanded: the 16
+// possible signed sums of each 4 activations are tabulated (low bytes and high bytes apart), a weight nibble is an
+// index, and one vpermb looks up 64 of them; vpdpbusd with ones adds the four look-ups of a row. 5.5 instructions a 256
+// weights.
 //
-// Many tokens. A tile is expanded once to bytes {0, 2} in L1 and multiplied with up to 6 tokens at a time; starting an
-// accumulator at -Σx turns Σ{0,2}·x into Σ±x.
+// One token, two bits. Here a nibble stands for two weights only and the same look-up costs 11 instructions a 256
+// weights. Masking four codes out of each byte where they stand costs 8: vpdpbusd adds 4^i·code·x exactly, into one
+// accumulator for each of the four places i, and they are shifted back once a group. No tables either, which would be
+// 2 KiB a group: 192 KiB for 12,288 columns.
+//
+// Many tokens. A tile is expanded once to bytes, {0, 2} or {0, 1, 2, 3}, in L1 and multiplied with up to 6 tokens at a
+// time; starting an accumulator at -Σx turns Σ{0,2}·x into Σ±x and Σcode·x into Σ(code-1)·x.
 #include "kernels/cpu/isa.h"
 
 #if defined(__x86_64__)
@@ -14,6 +20,7 @@
 #include <cstring>
 
 #include "kernels/cpu/tiles.h"
+#include "kernels/cpu/tiles_2bit.h"
 
 #define BONSAI_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni"
 #include "kernels/cpu/isa_begin.h"
@@ -31,9 +38,31 @@ inline __m512i Dot(__m512i acc, __m512i u8, __m512i s8) {
   return acc;
 }
 
-inline __m512 Scales(const NibbleTile& tile, int v) {
-  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(tile.scale + 16 * v)));
+/// fp16 scales of 16 rows.
+inline __m512 Scales(const uint16_t* rows) {
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(rows)));
 }
+
+inline int32_t SumLanes(__m512i v) {
+  int32_t lanes[16], sum = 0;
+  _mm512_storeu_si512(lanes, v);
+  for (const int32_t lane : lanes) sum += lane;
+  return sum;
+}
+
+/// Into L2 well ahead and into L1 shortly before: with one distance 165 G weights/s of Q1_0 were read from memory, with
+/// two 195 (two cores of an Emerald Rapids). 18 KiB and 2 KiB ahead.
+template <class Tile>
+inline void Prefetch(const Tile* tile) {
+  constexpr int kFar = 16 * 1152 / static_cast<int>(sizeof(Tile));
+  constexpr int kNear = 2 * 1152 / static_cast<int>(sizeof(Tile));
+  for (int line = 0; line < static_cast<int>(sizeof(Tile) / 64); ++line) {
+    _mm_prefetch(reinterpret_cast<const char*>(tile + kFar) + line * 64, _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(tile + kNear) + line * 64, _MM_HINT_T0);
+  }
+}
+
+// One bit.
 
 /// 32 columns of codes → the signed sums of 8 groups of 4, 16 each, as 16-bit lanes: in[i] has groups 2i and 2i + 1.
 /// Entry w of a group is Σ (bit b of w ? x[b] : -x[b]).
@@ -71,15 +100,6 @@ void MakeTables(const int8_t* q, int64_t groups, std::byte* tables) {
   }
 }
 
-/// Into L2 well ahead and into L1 shortly before: with one distance 165 G weights/s were read from memory, with two 195
-/// (two cores of an Emerald Rapids).
-inline void Prefetch(const NibbleTile* tile) {
-  for (int line = 0; line < 18; ++line) {
-    _mm_prefetch(reinterpret_cast<const char*>(tile + 16) + line * 64, _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(tile + 2) + line * 64, _MM_HINT_T0);
-  }
-}
-
 void OneToken(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y) {
   const __m512i select = _mm512_set1_epi32(0x30201000);  // byte g of a row looks into table g of four
@@ -109,7 +129,7 @@ void OneToken(const std::byte* band, int64_t bands, int64_t groups, const std::b
       const __m512 dx = _mm512_set1_ps(scales[k]);
       for (int v = 0; v < 4; ++v) {
         const __m512i sum = _mm512_add_epi32(low[v], _mm512_slli_epi32(high[v], 8));
-        const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(*tile, v), dx), _mm512_cvtepi32_ps(sum));
+        const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(tile->scale + 16 * v), dx), _mm512_cvtepi32_ps(sum));
         acc[v] = _mm512_add_ps(acc[v], term);
       }
     }
@@ -125,102 +145,213 @@ void Regroup(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
     const __m512i a = _mm512_loadu_si512(q + k * kGroup), b = _mm512_loadu_si512(q + k * kGroup + 64);
     _mm512_storeu_si512(out + k * kGroup, _mm512_shuffle_epi8(a, order));
     _mm512_storeu_si512(out + k * kGroup + 64, _mm512_shuffle_epi8(b, order));
-    int32_t lanes[16];
-    _mm512_storeu_si512(lanes, Dot(Dot(_mm512_setzero_si512(), one, a), one, b));
-    int32_t sum = 0;
-    for (const int32_t lane : lanes) sum += lane;
-    sums[k] = sum;
+    sums[k] = SumLanes(Dot(Dot(_mm512_setzero_si512(), one, a), one, b));
   }
 }
 
-/// Bytes {0, 2}: w[v][8·s + j] holds bit j of q[s][v].
-inline void Expand(const NibbleTile& tile, uint8_t (*w)[32][64]) {
-  const __m512i two = _mm512_set1_epi8(2);
-  for (int v = 0; v < 4; ++v) {
-    for (int s = 0; s < 4; ++s) {
-      const __m512i q = _mm512_load_si512(tile.q[s][v]);
-      _mm512_store_si512(w[v][8 * s], _mm512_and_si512(_mm512_add_epi8(q, q), two));
-      _mm512_store_si512(w[v][8 * s + 1], _mm512_and_si512(q, two));
+/// What `many` needs to know of a layout.
+struct OneBit {
+  using Tile = NibbleTile;
+  static constexpr int kScales = 1;  // a row
+  static const uint16_t* ScalesOf(const Tile& tile, int) { return tile.scale; }
+  static int32_t Sum(int32_t word, int) { return word; }
+
+  /// Bytes {0, 2}: w[v][8·s + j] holds bit j of q[s][v].
+  static void Expand(const Tile& tile, uint8_t (*w)[32][64]) {
+    const __m512i two = _mm512_set1_epi8(2);
+    for (int v = 0; v < 4; ++v) {
+      for (int s = 0; s < 4; ++s) {
+        const __m512i q = _mm512_load_si512(tile.q[s][v]);
+        _mm512_store_si512(w[v][8 * s], _mm512_and_si512(_mm512_add_epi8(q, q), two));
+        _mm512_store_si512(w[v][8 * s + 1], _mm512_and_si512(q, two));
 #pragma GCC unroll 6
-      for (int j = 2; j < 8; ++j) {
-        _mm512_store_si512(w[v][8 * s + j], _mm512_and_si512(_mm512_srli_epi16(q, static_cast<unsigned>(j - 1)), two));
+        for (int j = 2; j < 8; ++j) {
+          _mm512_store_si512(w[v][8 * s + j],
+                             _mm512_and_si512(_mm512_srli_epi16(q, static_cast<unsigned>(j - 1)), two));
+        }
+      }
+    }
+  }
+};
+
+// Two bits.
+
+/// Sums of two times 64 codes.
+inline void HalfSums(const int8_t* q, int32_t* sums) {
+  const __m512i one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+  for (int half = 0; half < 2; ++half) sums[half] = SumLanes(Dot(zero, one, _mm512_loadu_si512(q + 64 * half)));
+}
+
+void MakeCrumbInputs(const int8_t* q, int64_t groups, std::byte* inputs) {
+  auto* input = reinterpret_cast<CrumbInput*>(inputs);
+  for (int64_t k = 0; k < groups; ++k, ++input, q += kGroup) {
+    std::memcpy(input->q, q, kGroup);
+    HalfSums(q, input->sums);
+  }
+}
+
+/// Codes stay as they are. |sum of 64| ≤ 64·127 fits 16 bits.
+void RegroupCrumbs(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
+  std::memcpy(out, q, static_cast<size_t>(groups * kGroup));
+  for (int64_t k = 0; k < groups; ++k) {
+    int32_t halves[2];
+    HalfSums(q + k * kGroup, halves);
+    sums[k] =
+        static_cast<int32_t>(static_cast<uint32_t>(halves[1]) << 16 | (static_cast<uint32_t>(halves[0]) & 0xffff));
+  }
+}
+
+template <int kScaleCount>
+struct TwoBits {
+  using Tile = CrumbTile<kScaleCount>;
+  static constexpr int kScales = kScaleCount;
+  static const uint16_t* ScalesOf(const Tile& tile, int part) { return tile.scale[part]; }
+  static int32_t Sum(int32_t word, int part) {
+    const int32_t low = static_cast<int16_t>(word), high = word >> 16;
+    return kScales == 1 ? low + high : part == 0 ? low : high;
+  }
+
+  /// Bytes {0, 1, 2, 3}: w[v][4·s + i] holds columns 16·s + 4·i + 0..3.
+  static void Expand(const Tile& tile, uint8_t (*w)[32][64]) {
+    const __m512i three = _mm512_set1_epi8(3);
+    for (int v = 0; v < 4; ++v) {
+      for (int s = 0; s < 8; ++s) {
+        const __m512i q = _mm512_load_si512(tile.q[s][v]);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+          const __m512i codes = _mm512_and_si512(_mm512_srli_epi16(q, static_cast<unsigned>(2 * i)), three);
+          _mm512_store_si512(w[v][4 * s + i], codes);
+        }
+      }
+    }
+  }
+};
+
+inline __m512i Broadcast(const int8_t* four) {
+  int32_t word;
+  std::memcpy(&word, four, sizeof(word));
+  return _mm512_set1_epi32(word);
+}
+
+template <int kScales>
+void CrumbsOneToken(const std::byte* band, int64_t bands, int64_t groups, const std::byte* inputs, const float* scales,
+                    float* y) {
+  const __m512i mask[4] = {_mm512_set1_epi8(3), _mm512_set1_epi8(12), _mm512_set1_epi8(48),
+                           _mm512_set1_epi8(static_cast<char>(192))};
+  const auto* tile = reinterpret_cast<const CrumbTile<kScales>*>(band);
+  for (int64_t b = 0; b < bands; ++b, y += kBandRows) {
+    __m512 acc[4] = {};
+    const auto* input = reinterpret_cast<const CrumbInput*>(inputs);
+    for (int64_t k = 0; k < groups; ++k, ++tile, ++input) {
+      Prefetch(tile);
+      const __m512 dx = _mm512_set1_ps(scales[k]);
+#pragma GCC unroll 2
+      for (int part = 0; part < kScales; ++part) {
+        const int32_t sum_x = kScales == 1 ? input->sums[0] + input->sums[1] : input->sums[part];
+        const __m512i start = _mm512_set1_epi32(-sum_x);
+        __m512i place[4][4] = {{start, start, start, start}};  // [i][v]: 4^i · Σ code · x, and -Σx in the first
+        for (int s = part * 8 / kScales; s < (part + 1) * 8 / kScales; ++s) {
+          const int8_t* q = input->q + 16 * s;
+          const __m512i x[4] = {Broadcast(q), Broadcast(q + 4), Broadcast(q + 8), Broadcast(q + 12)};
+#pragma GCC unroll 4
+          for (int v = 0; v < 4; ++v) {
+            const __m512i w = _mm512_load_si512(tile->q[s][v]);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i) place[i][v] = Dot(place[i][v], _mm512_and_si512(w, mask[i]), x[i]);
+          }
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) {
+          const __m512i low = _mm512_add_epi32(place[0][v], _mm512_srai_epi32(place[1][v], 2));
+          const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(place[2][v], 4), _mm512_srai_epi32(place[3][v], 6));
+          const __m512 scale = _mm512_mul_ps(Scales(tile->scale[part] + 16 * v), dx);
+          acc[v] = _mm512_add_ps(acc[v], _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_add_epi32(low, high))));
+        }
+      }
+    }
+    for (int v = 0; v < 4; ++v) _mm512_storeu_ps(y + 16 * v, acc[v]);
+  }
+}
+
+// Many tokens, every layout.
+
+/// One expanded tile times M tokens, added to y. Row p of w multiplies codes 4p to 4p + 3.
+template <class Layout, int M>
+inline void Multiply(const typename Layout::Tile& tile, const uint8_t (*w)[32][64], const int8_t* x, int64_t stride,
+                     const float* scales, const int32_t* sums, int64_t scale_stride, float* y) {
+#pragma GCC unroll 2
+  for (int part = 0; part < Layout::kScales; ++part) {
+    __m512i acc[M][4];
+#pragma GCC unroll 6
+    for (int t = 0; t < M; ++t) {
+      const __m512i start = _mm512_set1_epi32(-Layout::Sum(sums[t * scale_stride], part));
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) acc[t][v] = start;
+    }
+    for (int p = part * 32 / Layout::kScales; p < (part + 1) * 32 / Layout::kScales; ++p) {
+      const __m512i w0 = _mm512_load_si512(w[0][p]), w1 = _mm512_load_si512(w[1][p]);
+      const __m512i w2 = _mm512_load_si512(w[2][p]), w3 = _mm512_load_si512(w[3][p]);
+#pragma GCC unroll 6
+      for (int t = 0; t < M; ++t) {
+        const __m512i codes = Broadcast(x + t * stride + 4 * p);
+        acc[t][0] = Dot(acc[t][0], w0, codes);
+        acc[t][1] = Dot(acc[t][1], w1, codes);
+        acc[t][2] = Dot(acc[t][2], w2, codes);
+        acc[t][3] = Dot(acc[t][3], w3, codes);
+      }
+    }
+    const uint16_t* dw = Layout::ScalesOf(tile, part);
+#pragma GCC unroll 6
+    for (int t = 0; t < M; ++t) {
+      const __m512 dx = _mm512_set1_ps(scales[t * scale_stride]);
+      float* out = y + t * kBandRows;
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) {
+        const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(dw + 16 * v), dx), _mm512_cvtepi32_ps(acc[t][v]));
+        _mm512_storeu_ps(out + 16 * v, _mm512_add_ps(_mm512_loadu_ps(out + 16 * v), term));
       }
     }
   }
 }
 
-/// One expanded tile times M tokens, added to y.
-template <int M>
-inline void Multiply(const NibbleTile& tile, const uint8_t (*w)[32][64], const int8_t* x, int64_t stride,
-                     const float* scales, const int32_t* sums, int64_t scale_stride, float* y) {
-  __m512i acc[M][4];
-#pragma GCC unroll 6
-  for (int t = 0; t < M; ++t) {
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) acc[t][v] = _mm512_set1_epi32(-sums[t * scale_stride]);
-  }
-  for (int p = 0; p < 32; ++p) {
-    const __m512i w0 = _mm512_load_si512(w[0][p]), w1 = _mm512_load_si512(w[1][p]);
-    const __m512i w2 = _mm512_load_si512(w[2][p]), w3 = _mm512_load_si512(w[3][p]);
-#pragma GCC unroll 6
-    for (int t = 0; t < M; ++t) {
-      int32_t four;
-      std::memcpy(&four, x + t * stride + 4 * p, sizeof(four));
-      const __m512i codes = _mm512_set1_epi32(four);
-      acc[t][0] = Dot(acc[t][0], w0, codes);
-      acc[t][1] = Dot(acc[t][1], w1, codes);
-      acc[t][2] = Dot(acc[t][2], w2, codes);
-      acc[t][3] = Dot(acc[t][3], w3, codes);
-    }
-  }
-#pragma GCC unroll 6
-  for (int t = 0; t < M; ++t) {
-    const __m512 dx = _mm512_set1_ps(scales[t * scale_stride]);
-    float* out = y + t * kBandRows;
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(tile, v), dx), _mm512_cvtepi32_ps(acc[t][v]));
-      _mm512_storeu_ps(out + 16 * v, _mm512_add_ps(_mm512_loadu_ps(out + 16 * v), term));
-    }
-  }
-}
-
+template <class Layout>
 void ManyTokens(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y) {
   alignas(64) uint8_t w[4][32][64];
   for (int64_t i = 0; i < n * kBandRows; i += 16) _mm512_storeu_ps(y + i, _mm512_setzero_ps());
-  const auto* tiles = reinterpret_cast<const NibbleTile*>(band);
+  using Tile = typename Layout::Tile;
+  const auto* tiles = reinterpret_cast<const Tile*>(band);
   for (int64_t k = 0; k < groups; ++k) {
-    const NibbleTile& tile = tiles[k];
-    for (int line = 0; line < 18; ++line) {
+    const Tile& tile = tiles[k];
+    for (int line = 0; line < static_cast<int>(sizeof(Tile) / 64); ++line) {
       _mm_prefetch(reinterpret_cast<const char*>(&tile + 1) + line * 64, _MM_HINT_T0);
     }
-    Expand(tile, w);
+    Layout::Expand(tile, w);
     int64_t t = 0;
     const int8_t* q = x.q + k * kGroup;
     const float* scales = x.scales + k;
     const int32_t* sum = sums + k;
     for (; t + 6 <= n; t += 6) {
-      Multiply<6>(tile, w, q + t * x.stride, x.stride, scales + t * x.scale_stride, sum + t * x.scale_stride,
-                  x.scale_stride, y + t * kBandRows);
+      Multiply<Layout, 6>(tile, w, q + t * x.stride, x.stride, scales + t * x.scale_stride, sum + t * x.scale_stride,
+                          x.scale_stride, y + t * kBandRows);
     }
     const int8_t* rest = q + t * x.stride;
     scales += t * x.scale_stride, sum += t * x.scale_stride;
     float* out = y + t * kBandRows;
     switch (n - t) {
       case 1:
-        Multiply<1>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
+        Multiply<Layout, 1>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
         break;
       case 2:
-        Multiply<2>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
+        Multiply<Layout, 2>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
         break;
       case 3:
-        Multiply<3>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
+        Multiply<Layout, 3>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
         break;
       case 4:
-        Multiply<4>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
+        Multiply<Layout, 4>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
         break;
       case 5:
-        Multiply<5>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
+        Multiply<Layout, 5>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
         break;
       default:
         break;
@@ -228,13 +359,19 @@ void ManyTokens(const std::byte* band, int64_t groups, const I8Rows& x, const in
   }
 }
 
-constexpr TileKernels kTiles[] = {
-    {41, sizeof(NibbleTile), kTableBytes, PackNibbles, UnpackNibbles, MakeTables, OneToken, Regroup, ManyTokens}};
+#include "kernels/cpu/avx512_ceiling.inc"
+
+constexpr TileKernels kTiles[] = {{41, sizeof(NibbleTile), kTableBytes, PackNibbles, UnpackNibbles, MakeTables,
+                                   OneToken, Regroup, ManyTokens<OneBit>},
+                                  {42, sizeof(Q2Tile), sizeof(CrumbInput), PackQ2, UnpackQ2, MakeCrumbInputs,
+                                   CrumbsOneToken<2>, RegroupCrumbs, ManyTokens<TwoBits<2>>},
+                                  {35, sizeof(Tq2Tile), sizeof(CrumbInput), PackTq2, UnpackTq2, MakeCrumbInputs,
+                                   CrumbsOneToken<1>, RegroupCrumbs, ManyTokens<TwoBits<1>>}};
 
 }  // namespace
 
 const KernelTable kAvx512Kernels = {
-    "avx512", kCpuAvx2 | kCpuAvx512, nullptr, 0, kTiles, sizeof(kTiles) / sizeof(kTiles[0]), &kAvx2Kernels};
+    "avx512", kCpuAvx2 | kCpuAvx512, nullptr, 0, kTiles, sizeof(kTiles) / sizeof(kTiles[0]), &kAvx2Kernels, kDotLoop};
 
 }  // namespace bonsai::kernels
 

@@ -82,16 +82,17 @@ Result<std::unique_ptr<Tensor>> CpuDevice::NewTensor(int64_t max_rows, int64_t c
 Result<std::unique_ptr<Act>> CpuDevice::NewAct(int64_t max_rows, int64_t cols,
                                                std::span<const Matrix* const> consumers) {
   bool with_i8 = false;
-  const TileKernels* tiles = nullptr;
+  std::vector<const TileKernels*> tiles;
   for (const Matrix* w : consumers) {
     BONSAI_CHECK(w->spec().cols == cols);
     with_i8 = with_i8 || TakesI8(Cpu(*w));
-    if (Cpu(*w).tiles() != nullptr) tiles = Cpu(*w).tiles();
+    if (Cpu(*w).tiles() != nullptr) tiles.push_back(Cpu(*w).tiles());
   }
   return CpuAct::Make(max_rows, cols, with_i8, tiles);
 }
 
 Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
+  BONSAI_RETURN_IF_ERROR(spec.Check());
   const int64_t floats = int64_t{kKvBlock} * (spec.k_width + spec.v_width);
   if (floats > kv_scratch_floats_) {
     const auto bytes = static_cast<size_t>(floats * pool_.threads()) * sizeof(float);
@@ -106,7 +107,10 @@ uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const { return CpuMatrix
 uint64_t CpuDevice::TensorBytes(int64_t max_rows, int64_t cols) const { return CpuTensor::Bytes(max_rows, cols); }
 
 uint64_t CpuDevice::ActBytes(int64_t max_rows, int64_t cols) const {
-  const TileKernels* tiles = act_ == ActType::kI8 && table_.tile_count > 0 ? &table_.tiles[0] : nullptr;
+  // The consumers are not known: as if they had every layout of the table. That is 15% more than one layout takes, and
+  // what a file of mixed formats does take.
+  std::vector<const TileKernels*> tiles;
+  for (size_t i = 0; act_ == ActType::kI8 && i < table_.tile_count; ++i) tiles.push_back(&table_.tiles[i]);
   return CpuAct::Bytes(max_rows, cols, act_ == ActType::kI8, tiles);
 }
 
@@ -122,17 +126,22 @@ void CpuDevice::Embed(const Matrix& table, std::span<const int32_t> tokens, Tens
 void CpuDevice::RmsNorm(const Tensor& x, const Vector& gain, float eps, int64_t rows, Act& out) {
   BONSAI_CHECK(x.cols() == gain.size() && x.cols() == out.cols() && rows <= x.max_rows() && rows <= out.max_rows());
   ForEach(rows, [&](int64_t t) {
-    ref::RmsNorm(Cpu(x).row(t), Cpu(gain).data(), eps, x.cols(), Cpu(out).row(t));
-    Cpu(out).Finish(t);
+    token_.rms_norm(Cpu(x).row(t), Cpu(gain).data(), eps, x.cols(), Cpu(out).row(t));
+    Cpu(out).FinishPart(token_, t, 0, x.cols());
   });
 }
 
 void CpuDevice::SwiGlu(const Tensor& gate, const Tensor& up, int64_t rows, Act& out) {
   BONSAI_CHECK(gate.cols() == up.cols() && gate.cols() == out.cols());
   BONSAI_CHECK(rows <= gate.max_rows() && rows <= up.max_rows() && rows <= out.max_rows());
-  ForEach(rows, [&](int64_t t) {
-    ref::SwiGlu(Cpu(gate).row(t), Cpu(up).row(t), gate.cols(), Cpu(out).row(t));
-    Cpu(out).Finish(t);
+  // In parts of a row: one token's 12,288 columns are worth several threads.
+  constexpr int64_t kPart = 2048;
+  static_assert(kPart % quant::kActGroup == 0);
+  const int64_t parts = (gate.cols() + kPart - 1) / kPart;
+  ForEach(rows * parts, [&](int64_t item) {
+    const int64_t t = item / parts, first = item % parts * kPart, count = std::min(kPart, gate.cols() - first);
+    token_.swiglu(Cpu(gate).row(t) + first, Cpu(up).row(t) + first, count, Cpu(out).row(t) + first);
+    Cpu(out).FinishPart(token_, t, first, count);
   });
 }
 
@@ -157,11 +166,11 @@ void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t row
   bool tiled = false;
   for (const Target& target : targets) {
     BONSAI_CHECK(target.w->spec().cols == x.cols() && (x.has_i8() || !TakesI8(*target.w)));
-    BONSAI_CHECK(target.w->tiles() == nullptr || x.tiles() != nullptr);
+    BONSAI_CHECK(target.w->tiles() == nullptr || x.FindForm(*target.w->tiles()) != nullptr);
     total += target.w->bands();
     tiled = tiled || target.w->tiles() != nullptr;
   }
-  if (tiled) PrepareTiles(x, rows);
+  if (tiled) PrepareTiles(targets, x, rows);
   Parallel([&](int thread, int threads) {
     const Slice slice = SliceOf(static_cast<size_t>(total), thread, threads);
     auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
@@ -181,17 +190,24 @@ void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t row
   });
 }
 
-void CpuDevice::PrepareTiles(CpuAct& x, int64_t rows) {
+void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t rows) {
+  const auto needed = [&](const TileForm& form) {
+    return std::any_of(targets.begin(), targets.end(), [&](const Target& target) {
+      return target.w->tiles() != nullptr && TileForm::Same(*form.kernels, *target.w->tiles());
+    });
+  };
   Parallel([&](int thread, int threads) {
-    if (rows <= kMostSingly) {
-      const Slice slice = SliceOf(static_cast<size_t>(x.groups()), thread, threads);
-      for (int64_t t = 0; t < rows; ++t) {
-        x.MakeTables(t, static_cast<int64_t>(slice.begin), static_cast<int64_t>(slice.end));
+    const auto count = static_cast<size_t>(rows <= kMostSingly ? x.groups() : rows);
+    const Slice slice = SliceOf(count, thread, threads);
+    const auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
+    for (TileForm& form : x.forms()) {
+      if (!needed(form)) continue;
+      if (rows <= kMostSingly) {
+        for (int64_t t = 0; t < rows; ++t) x.MakeTables(form, t, begin, end);
+      } else {
+        for (int64_t t = begin; t < end; ++t) x.Regroup(form, t);
       }
-      return;
     }
-    const Slice slice = SliceOf(static_cast<size_t>(rows), thread, threads);
-    for (size_t t = slice.begin; t < slice.end; ++t) x.Regroup(static_cast<int64_t>(t));
   });
 }
 
@@ -205,12 +221,13 @@ void CpuDevice::StoreBand(const Target& target, int64_t token, int64_t band, con
 
 void CpuDevice::MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
   const CpuMatrix& w = *target.w;
+  const TileForm& form = *x.FindForm(*w.tiles());
   constexpr int64_t kBandsATime = 16;
   float y[kBandsATime * kBandRows];
   for (int64_t band = first; band < last; band += kBandsATime) {
     const int64_t bands = std::min(kBandsATime, last - band);
     for (int64_t t = 0; t < rows; ++t) {
-      w.tiles()->one(w.band(band), bands, w.groups(), x.tables(t), x.i8_rows(t).scales, y);
+      w.tiles()->one(w.band(band), bands, w.groups(), x.tables(form, t), x.i8_rows(t).scales, y);
       for (int64_t b = 0; b < bands; ++b) StoreBand(target, t, band + b, y + b * kBandRows);
     }
   }
@@ -218,17 +235,30 @@ void CpuDevice::MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t 
 
 void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
   const CpuMatrix& w = *target.w;
-  // Results of one band: 32 KiB, in L1 or L2. Each chunk of tokens expands every tile again, 2% of its products, so
-  // chunks are equal: 512 tokens in five of 108 and not in four of 126 and a wasteful one of 8.
+  const TileKernels& tiles = *w.tiles();
+  const TileForm& form = *x.FindForm(tiles);
+  // Results of one band, or of fewer tokens and several: 32 KiB, in L1 or L2. Each chunk of tokens expands every tile
+  // again, 2% of its products, so chunks are equal: 512 tokens in five of 108 and not in four of 126 and a wasteful one
+  // of 8.
   constexpr int64_t kMostTokens = 126, kTokens = 6;  // tile kernels take 6 tokens a time
   float y[kMostTokens * kBandRows];
-  const int64_t chunks = (rows + kMostTokens - 1) / kMostTokens;
+  const int64_t bands_a_time = tiles.many_bands != nullptr ? tiles.most_bands : 1;
+  const int64_t most = std::max(kMostTokens / bands_a_time / kTokens * kTokens, kTokens);
+  BONSAI_CHECK(most * bands_a_time <= kMostTokens);
+  const int64_t chunks = (rows + most - 1) / most;
   const int64_t step = ((rows + chunks - 1) / chunks + kTokens - 1) / kTokens * kTokens;
   for (int64_t t = 0; t < rows; t += step) {
     const int64_t tokens = std::min(step, rows - t);
-    for (int64_t band = first; band < last; ++band) {
-      w.tiles()->many(w.band(band), w.groups(), x.regrouped_rows(t), x.sums(t), tokens, y);
-      for (int64_t i = 0; i < tokens; ++i) StoreBand(target, t + i, band, y + i * kBandRows);
+    for (int64_t band = first; band < last; band += bands_a_time) {
+      const int64_t bands = std::min(bands_a_time, last - band);
+      if (tiles.many_bands != nullptr) {
+        tiles.many_bands(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, y);
+      } else {
+        tiles.many(w.band(band), w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, y);
+      }
+      for (int64_t i = 0; i < bands * tokens; ++i) {
+        StoreBand(target, t + i % tokens, band + i / tokens, y + i * kBandRows);
+      }
     }
   }
 }
@@ -269,8 +299,8 @@ Status CpuDevice::Logits(const Tensor& x, const Vector& gain, float eps, std::sp
     ForEach(n, [&](int64_t i) {
       const int32_t row = rows[static_cast<size_t>(first + i)];
       BONSAI_CHECK(row >= 0 && row < x.max_rows());
-      ref::RmsNorm(Cpu(x).row(row), Cpu(gain).data(), eps, x.cols(), Cpu(scratch).row(i));
-      Cpu(scratch).Finish(i);
+      token_.rms_norm(Cpu(x).row(row), Cpu(gain).data(), eps, x.cols(), Cpu(scratch).row(i));
+      Cpu(scratch).FinishPart(token_, i, 0, x.cols());
     });
     const Target target = {&Cpu(head), host_logits.data() + first * vocab, vocab, false};
     Multiply({&target, 1}, Cpu(scratch), n);
@@ -296,7 +326,7 @@ void CpuDevice::QkNormRopeStore(const QkvSpec& spec, const Tensor& rope_table, T
   BONSAI_CHECK(FitsBatch(kv.sequences, q) && FitsBatch(kv.sequences, k) && FitsBatch(kv.sequences, v));
   auto& store = static_cast<CpuKvStore&>(*kv.store);
   const auto norm_and_rotate = [&](float* head, const Vector* gain, int64_t row) {
-    if (gain != nullptr) ref::RmsNorm(head, Cpu(*gain).data(), spec.eps, dk, head);
+    if (gain != nullptr) token_.rms_norm(head, Cpu(*gain).data(), spec.eps, dk, head);
     ref::RopeRotate(Cpu(rope_table).row(row), dk, spec.rope_interleaved, head);
   };
   // One item a head: the query heads of a row, then its KV heads.

@@ -17,7 +17,8 @@ namespace bonsai::kernels::cpu {
 class CpuDevice : public Device {
  public:
   /// `table` outlives the device; `threads` is at least 1.
-  CpuDevice(const KernelTable& table, int threads, ActType act) : table_(table), act_(act), pool_(threads) {}
+  CpuDevice(const KernelTable& table, int threads, ActType act)
+      : table_(table), token_(TokenKernelsFor(table)), act_(act), pool_(threads) {}
 
   std::string name() const override;
   Result<std::unique_ptr<Matrix>> LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) override;
@@ -65,7 +66,7 @@ class CpuDevice : public Device {
     return act_ == ActType::kI8 ? TilesFor(table_, *spec.type, spec.cols) : nullptr;
   }
   void Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows);
-  void PrepareTiles(CpuAct& x, int64_t rows);
+  void PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t rows);
   static void StoreBand(const Target& target, int64_t token, int64_t band, const float* y);
   static void MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
   static void MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
@@ -73,6 +74,7 @@ class CpuDevice : public Device {
   void AttendTile(const AttendJob& job, int64_t item, float* scratch) const;
 
   const KernelTable& table_;
+  const TokenKernels& token_;
   const ActType act_;
   ThreadPool pool_;
   Buffer kv_scratch_;              // one KV block of one head as floats, a thread

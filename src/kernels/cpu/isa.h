@@ -6,7 +6,8 @@
 //
 //   int8 activations:  y = 0; for each block b of the row, ascending:  y = y + (dw[b] · dx[g]) · float(isum[b])
 //     isum[b] = Σ code·q over the block, exact in int32; dw[b] its weight scale; dx[g] the scale of the activation
-//     group (128 columns) that holds the block. float(isum) is exact: |isum| ≤ 128·127·127 < 2^24.
+//     group (128 columns) that holds the block. A block wider than 128 columns (TQ2_0: 256) counts as one block of the
+//     same scale for each group. float(isum) is exact: |isum| ≤ 128·127·127 < 2^24.
 //   float activations: y = 0; for each group g of 128 columns, ascending:  y = y + s[g]
 //     Q1_0:    s[g] = d[g] · LaneSum(±x)     (lanes.h)
 //     others:  s[g] = LaneDot(w, x), w decoded to float
@@ -21,6 +22,8 @@ struct Type;
 }
 
 namespace bonsai::kernels {
+
+enum class KvType;  // kernels/ops.h
 
 /// Rows of int8 activations: row t starts at q + t·stride, its scales (one a group) at scales + t·scale_stride.
 struct I8Rows {
@@ -70,16 +73,60 @@ struct TileKernels {
   /// One token: y[0..64·bands-1] = bands · x.
   void (*one)(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y);
-  /// For many tokens: codes in the order that `many` reads, and their sum for each group.
+  /// For many tokens: codes in the order that `many` reads, and their sum for each group. Layouts with two scales a row
+  /// and tile need the sums of the two 64 columns: as int16 in the low and the high half of the word. Look-ups need the
+  /// sum of the magnitudes instead.
   void (*regroup)(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums);
   /// n tokens: y[64·t + r] = row r of the band · x[t], with x.q and sums (a row every x.scale_stride) from `regroup`.
   void (*many)(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y);
+  /// As `many`, for up to most_bands bands that share the work on a token: y[64·(n·b + t) + r]. Null: `many` serves.
+  int64_t most_bands = 1;
+  void (*many_bands)(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums,
+                     int64_t n, float* y) = nullptr;
+};
+
+/// Keys and values of one KV head in one KV block: rows of k_width and v_width elements, one a position.
+struct KvRows {
+  KvType k_type, v_type;
+  const std::byte* k;
+  const std::byte* v;
+  int64_t k_width, v_width;
+  float* scratch;  ///< kKvBlock · (k_width + v_width) floats to work in.
+};
+
+/// One query head of one row of the batch, on its way through the KV blocks of its sequence.
+struct AttendQuery {
+  const float* q;   ///< k_width.
+  float* out;       ///< v_width: Σ exp(score - max) · v so far; starts at zeros.
+  float max, sum;   ///< ref::SoftmaxState.
+  int32_t visible;  ///< Positions of the current block that it sees, from the first: 0..kKvBlock.
+};
+
+/// What a token needs besides matrix products. Each gives the bits of the function of ref/ref.h (or quant/act_i8.h)
+/// that it names. All pure and thread safe. They do not depend on weight formats, so a kernel table has none of its
+/// own: it uses the best whose needs it shares.
+struct TokenKernels {
+  uint32_t needs;  ///< CpuBits.
+  /// ref::AttendBlock for each of `count` queries. Widths are multiples of 16 (of 1 in the portable table).
+  void (*attend)(const KvRows& kv, float scale, AttendQuery* queries, int32_t count);
+  /// ref::RmsNorm.
+  void (*rms_norm)(const float* x, const float* gain, float eps, int64_t n, float* out);
+  /// ref::SwiGlu.
+  void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
+  /// quant::QuantizeRowI8.
+  void (*quantize)(const float* x, int64_t cols, int8_t* q, float* scales);
 };
 
 /// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
 enum CpuBits : uint32_t {
   kCpuAvx2 = 1u << 0,    ///< AVX2 and F16C, with the upper halves of ymm saved.
   kCpuAvx512 = 1u << 1,  ///< AVX-512 F, BW, DQ, VL, VBMI and VNNI, with zmm and mask registers saved.
+};
+
+/// The int8 dot product that a table's kernels are made of, on registers alone, for kernels/ceilings.h.
+struct DotLoop {
+  const char* instruction;         ///< "vpdpbusd zmm".
+  int64_t (*run)(int64_t rounds);  ///< Returns how many multiply-adds the rounds made. Pure, thread safe.
 };
 
 struct KernelTable {
@@ -89,14 +136,18 @@ struct KernelTable {
   size_t row_count;
   const TileKernels* tiles;
   size_t tile_count;
-  const KernelTable* base;  ///< Serves what this table lacks; null for the portable one.
+  const KernelTable* base;           ///< Serves what this table lacks; null for the portable one.
+  DotLoop dot = {nullptr, nullptr};  ///< Empty: that of the base.
 };
 
 /// Portable C++: always there, and the definition of right.
 extern const KernelTable kPortableKernels;
+extern const TokenKernels kPortableTokenKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const TokenKernels kAvx2TokenKernels;
+extern const TokenKernels kAvx512TokenKernels;
 #endif
 
 }  // namespace bonsai::kernels

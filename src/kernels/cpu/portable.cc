@@ -4,6 +4,7 @@
 
 #include "base/half.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/rows_2bit.h"
 #include "kernels/lanes.h"
 #include "quant/act_i8.h"
 #include "quant/types/q1_0.h"
@@ -76,10 +77,12 @@ void Q1I8(const quant::Type&, const std::byte* w, int64_t cols, const I8Rows& x,
   }
 }
 
-constexpr RowKernels kRows[] = {{41, Q1I8, Q1F32}};
+#include "kernels/cpu/portable_ceiling.inc"
+
+constexpr RowKernels kRows[] = {{41, Q1I8, Q1F32}, {42, Q2RowI8, nullptr}, {35, Tq2RowI8, nullptr}};
 
 }  // namespace
 
-const KernelTable kPortableKernels = {"portable", 0, kRows, std::size(kRows), nullptr, 0, nullptr};
+const KernelTable kPortableKernels = {"portable", 0, kRows, std::size(kRows), nullptr, 0, nullptr, kDotLoop};
 
 }  // namespace bonsai::kernels

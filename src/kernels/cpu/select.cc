@@ -20,6 +20,13 @@ constexpr const KernelTable* kTables[] = {
 #endif
     &kPortableKernels,
 };
+constexpr const TokenKernels* kTokenTables[] = {
+#if defined(__x86_64__)
+    &kAvx512TokenKernels,
+    &kAvx2TokenKernels,
+#endif
+    &kPortableTokenKernels,
+};
 
 const RowKernels* Find(const KernelTable& table, uint32_t ggml_id) {
   for (size_t i = 0; i < table.row_count; ++i) {
@@ -48,7 +55,7 @@ uint32_t CpuBitsOf(const X86Features& f) {
   return bits;
 }
 
-uint32_t DetectCpuBits() {
+X86Features ReadX86Features() {
   X86Features f;
 #if defined(__x86_64__)
   uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -60,8 +67,10 @@ uint32_t DetectCpuBits() {
     f.xcr0 = uint64_t{high} << 32 | low;
   }
 #endif
-  return CpuBitsOf(f);
+  return f;
 }
+
+uint32_t DetectCpuBits() { return CpuBitsOf(ReadX86Features()); }
 
 Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_bits) {
   bool known = false;
@@ -79,7 +88,8 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type) {
   RowKernels kernels = {type.ggml_id, nullptr, ref::RowF32};
-  if (type.dot_i8 != nullptr && quant::kActGroup % type.block_weights == 0) kernels.i8 = ref::RowI8;
+  const int64_t part = type.dot_weights();
+  if (type.dot_i8 != nullptr && quant::kActGroup % part == 0 && type.block_weights % part == 0) kernels.i8 = ref::RowI8;
   bool has_i8 = false, has_f32 = false;  // the nearest table's wins
   for (const KernelTable* t = &table; t != nullptr; t = t->base) {
     const RowKernels* own = Find(*t, type.ggml_id);
@@ -88,6 +98,13 @@ RowKernels KernelsFor(const KernelTable& table, const quant::Type& type) {
     if (!has_f32 && own->f32 != nullptr) kernels.f32 = own->f32, has_f32 = true;
   }
   return kernels;
+}
+
+const TokenKernels& TokenKernelsFor(const KernelTable& table) {
+  for (const TokenKernels* token : kTokenTables) {
+    if ((token->needs & ~table.needs) == 0) return *token;
+  }
+  return kPortableTokenKernels;
 }
 
 const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols) {

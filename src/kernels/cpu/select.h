@@ -23,6 +23,8 @@ struct X86Features {
 };
 /// The CpuBits that follow from it.
 uint32_t CpuBitsOf(const X86Features& features);
+/// What this machine says (all 0 on other architectures).
+X86Features ReadX86Features();
 /// CpuBits of this machine (0 on other architectures).
 uint32_t DetectCpuBits();
 
@@ -34,6 +36,8 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 /// are set, except that `i8` is null for formats that are never multiplied with int8 activations (floats, and blocks
 /// that straddle activation groups).
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type);
+/// The kernels for the rest of a token: the best that need nothing that `table` does not need.
+const TokenKernels& TokenKernelsFor(const KernelTable& table);
 /// The tile kernels that `table` has for a matrix of this format and width, or null.
 const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols);
 

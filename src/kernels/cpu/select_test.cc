@@ -68,7 +68,7 @@ TEST(SelectTest, KernelsForFallsBack) {
   EXPECT_NE(portable.i8, ref::RowI8);  // Q1_0 has portable kernels of its own
   for (const KernelTable* table : AllKernelTables()) {
     const RowKernels kernels = KernelsFor(*table, q1);
-    EXPECT_EQ(kernels.i8 == portable.i8, table == &kPortableKernels) << table->name;
+    EXPECT_EQ(kernels.i8, portable.i8) << table->name;  // the others have tiles for it
     EXPECT_EQ(kernels.f32 == portable.f32, table == &kPortableKernels) << table->name;
     const RowKernels q8 = KernelsFor(*table, *quant::FindByName("Q8_0"));
     EXPECT_TRUE(q8.i8 == ref::RowI8 && q8.f32 == ref::RowF32) << table->name;
@@ -84,9 +84,12 @@ TEST(SelectTest, TheDeviceRunsTheTableThatWasForced) {
     EXPECT_EQ(device->name(), fmt::format("CPU ({}, 2 threads)", table->name));
     // Not only the name: the matrix carries this table's kernels.
     const test::TestMatrix m = test::MakeMatrix(*device, "Q1_0", 1, 128, 1);
-    const RowKernels& used = static_cast<const cpu::CpuMatrix&>(*m.w).kernels();
-    EXPECT_EQ(used.i8, table->rows[0].i8);
-    EXPECT_EQ(used.f32, table->rows[0].f32);
+    const auto& w = static_cast<const cpu::CpuMatrix&>(*m.w);
+    const RowKernels expected = KernelsFor(*table, *w.spec().type);
+    EXPECT_EQ(w.kernels().i8, expected.i8);
+    EXPECT_EQ(w.kernels().f32, expected.f32);
+    EXPECT_EQ(w.tiles(), TilesFor(*table, *w.spec().type, 128));
+    EXPECT_EQ(w.tiles() == nullptr, table == &kPortableKernels);
   }
 }
 

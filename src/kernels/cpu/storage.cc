@@ -88,38 +88,54 @@ Result<std::unique_ptr<Tensor>> CpuTensor::Make(int64_t max_rows, int64_t cols) 
   return std::unique_ptr<Tensor>(new CpuTensor(max_rows, cols, std::move(values)));
 }
 
-Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles) {
+Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool with_i8,
+                                          std::span<const TileKernels* const> tiles) {
   BONSAI_CHECK(max_rows > 0 && cols > 0);
   const auto groups = static_cast<uint64_t>(max_rows) * static_cast<uint64_t>(quant::ActGroups(cols));
   const uint64_t padded = groups * quant::kActGroup;
-  std::unique_ptr<CpuAct> act(new CpuAct(max_rows, cols, with_i8, tiles));
+  std::unique_ptr<CpuAct> act(new CpuAct(max_rows, cols, with_i8));
   BONSAI_ASSIGN(act->floats_, Buffer::Allocate(padded * sizeof(float)));
   BONSAI_ASSIGN(act->codes_, Buffer::Allocate(with_i8 ? padded : 0));
   BONSAI_ASSIGN(act->scales_, Buffer::Allocate(with_i8 ? groups * sizeof(float) : 0));
-  if (tiles != nullptr) {
-    BONSAI_ASSIGN(act->tables_, Buffer::Allocate(TableBytes(max_rows, cols, *tiles)));
-    BONSAI_ASSIGN(act->regrouped_, Buffer::Allocate(padded));
-    BONSAI_ASSIGN(act->sums_, Buffer::Allocate(groups * sizeof(int32_t)));
+  for (const TileKernels* kernels : tiles) {
+    if (act->FindForm(*kernels) != nullptr) continue;
+    TileForm form = {kernels, {}, {}, {}};
+    BONSAI_ASSIGN(form.tables, Buffer::Allocate(TableBytes(max_rows, cols, *kernels)));
+    BONSAI_ASSIGN(form.regrouped, Buffer::Allocate(padded));
+    BONSAI_ASSIGN(form.sums, Buffer::Allocate(groups * sizeof(int32_t)));
+    act->forms_.push_back(std::move(form));
   }
   return std::unique_ptr<Act>(std::move(act));
 }
 
-uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles) {
+uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8, std::span<const TileKernels* const> tiles) {
   const auto groups = static_cast<uint64_t>(max_rows) * static_cast<uint64_t>(quant::ActGroups(cols));
   uint64_t bytes = groups * quant::kActGroup * sizeof(float);
   if (with_i8) bytes += groups * (quant::kActGroup + sizeof(float));
-  if (tiles != nullptr) bytes += groups * (quant::kActGroup + sizeof(int32_t)) + TableBytes(max_rows, cols, *tiles);
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    const auto same = [&](const TileKernels* earlier) { return TileForm::Same(*earlier, *tiles[i]); };
+    if (std::any_of(tiles.begin(), tiles.begin() + static_cast<ptrdiff_t>(i), same)) continue;
+    bytes += groups * (quant::kActGroup + sizeof(int32_t)) + TableBytes(max_rows, cols, *tiles[i]);
+  }
   return bytes;
 }
 
-void CpuAct::MakeTables(int64_t t, int64_t begin, int64_t end) {
-  tiles_->make_tables(codes_.as<int8_t>() + t * stride() + begin * quant::kActGroup, end - begin,
-                      tables_.data() + (t * groups() + begin) * tiles_->table_bytes);
+const TileForm* CpuAct::FindForm(const TileKernels& tiles) const {
+  for (const TileForm& form : forms_) {
+    if (TileForm::Same(*form.kernels, tiles)) return &form;
+  }
+  return nullptr;
 }
 
-void CpuAct::Regroup(int64_t t) {
-  tiles_->regroup(codes_.as<int8_t>() + t * stride(), groups(), regrouped_.as<int8_t>() + t * stride(),
-                  sums_.as<int32_t>() + t * groups());
+void CpuAct::MakeTables(TileForm& form, int64_t t, int64_t begin, int64_t end) {
+  const int64_t table_bytes = form.kernels->table_bytes;
+  form.kernels->make_tables(codes_.as<int8_t>() + t * stride() + begin * quant::kActGroup, end - begin,
+                            form.tables.data() + (t * groups() + begin) * table_bytes);
+}
+
+void CpuAct::Regroup(TileForm& form, int64_t t) {
+  form.kernels->regroup(codes_.as<int8_t>() + t * stride(), groups(), form.regrouped.as<int8_t>() + t * stride(),
+                        form.sums.as<int32_t>() + t * groups());
 }
 
 void CpuAct::Finish(int64_t t) {
@@ -129,8 +145,8 @@ void CpuAct::Finish(int64_t t) {
 
 CpuKvStore::CpuKvStore(const KvSpec& spec)
     : KvStore(spec),
-      k_head_bytes_(static_cast<int64_t>(KvBytes(spec.k_type, static_cast<size_t>(kKvBlock * spec.k_width)))),
-      v_head_bytes_(static_cast<int64_t>(KvBytes(spec.v_type, static_cast<size_t>(kKvBlock * spec.v_width)))),
+      k_head_bytes_(static_cast<int64_t>(KvBytes(spec.k_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.k_width)))),
+      v_head_bytes_(static_cast<int64_t>(KvBytes(spec.v_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.v_width)))),
       layer_bytes_(spec.kv_heads * (k_head_bytes_ + v_head_bytes_)) {}
 
 Status CpuKvStore::Grow(int32_t count) {

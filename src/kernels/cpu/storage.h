@@ -82,27 +82,49 @@ class CpuTensor : public Tensor {
 /// Up to this many tokens the kernel for one token is used for each in turn; from there on the one for many wins.
 inline constexpr int64_t kMostSingly = 2;
 
+/// What tile kernels read of an activation, for one layout.
+struct TileForm {
+  const TileKernels* kernels;  ///< One that reads the form: others with the same functions read it too.
+  Buffer tables, regrouped, sums;
+
+  /// Formats can share a form: Q2_0 and TQ2_0 do.
+  static bool Same(const TileKernels& a, const TileKernels& b) {
+    return a.make_tables == b.make_tables && a.table_bytes == b.table_bytes && a.regroup == b.regroup;
+  }
+};
+
 /// Floats always (they are where producers build a row: heads that attention writes do not end at group borders),
-/// int8 codes with scales when some consumer takes them, and what tile kernels read when some consumer has tiles.
+/// int8 codes with scales when some consumer takes them, and a form for each layout of tiles that some consumer has.
 /// Rows are padded to whole groups with zeros.
 class CpuAct : public Act {
  public:
-  /// `tiles`: kernels of the consumers that have tiles (all of one table), or null.
-  static Result<std::unique_ptr<Act>> Make(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles);
-  static uint64_t Bytes(int64_t max_rows, int64_t cols, bool with_i8, const TileKernels* tiles);
+  /// `tiles`: kernels of the consumers that have tiles, in any order, any number of times.
+  static Result<std::unique_ptr<Act>> Make(int64_t max_rows, int64_t cols, bool with_i8,
+                                           std::span<const TileKernels* const> tiles);
+  static uint64_t Bytes(int64_t max_rows, int64_t cols, bool with_i8, std::span<const TileKernels* const> tiles);
   float* row(int64_t t) { return floats_.as<float>() + t * stride(); }
   /// To be called when row(t) is complete: fills the int8 form.
   void Finish(int64_t t);
-  bool has_i8() const { return has_i8_; }
-  /// Fills what the tile kernels read for groups [begin, end) of row t: look-up tables, or regrouped codes and sums.
-  void MakeTables(int64_t t, int64_t begin, int64_t end);
-  void Regroup(int64_t t);
-  const TileKernels* tiles() const { return tiles_; }
-  const std::byte* tables(int64_t t) const { return tables_.data() + t * groups() * tiles_->table_bytes; }
-  I8Rows regrouped_rows(int64_t first) const {
-    return {regrouped_.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
+  /// The same for `count` columns of row t from `first`, a multiple of kActGroup.
+  void FinishPart(const TokenKernels& kernels, int64_t t, int64_t first, int64_t count) {
+    if (!has_i8_) return;
+    kernels.quantize(row(t) + first, count, codes_.as<int8_t>() + t * stride() + first,
+                     scales_.as<float>() + t * groups() + first / quant::kActGroup);
   }
-  const int32_t* sums(int64_t first) const { return sums_.as<int32_t>() + first * groups(); }
+  bool has_i8() const { return has_i8_; }
+  std::span<TileForm> forms() { return forms_; }
+  /// The form that these kernels read, or null.
+  const TileForm* FindForm(const TileKernels& tiles) const;
+  /// Fills a form: the look-up tables of groups [begin, end) of row t, or its regrouped codes and sums.
+  void MakeTables(TileForm& form, int64_t t, int64_t begin, int64_t end);
+  void Regroup(TileForm& form, int64_t t);
+  const std::byte* tables(const TileForm& form, int64_t t) const {
+    return form.tables.data() + t * groups() * form.kernels->table_bytes;
+  }
+  I8Rows regrouped_rows(const TileForm& form, int64_t first) const {
+    return {form.regrouped.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
+  }
+  const int32_t* sums(const TileForm& form, int64_t first) const { return form.sums.as<int32_t>() + first * groups(); }
   int64_t groups() const { return quant::ActGroups(cols_); }
   F32Rows f32_rows(int64_t first) const { return {floats_.as<float>() + first * stride(), stride()}; }
   I8Rows i8_rows(int64_t first) const {
@@ -110,12 +132,11 @@ class CpuAct : public Act {
   }
 
  private:
-  CpuAct(int64_t max_rows, int64_t cols, bool has_i8, const TileKernels* tiles)
-      : Act(max_rows, cols), has_i8_(has_i8), tiles_(tiles) {}
+  CpuAct(int64_t max_rows, int64_t cols, bool has_i8) : Act(max_rows, cols), has_i8_(has_i8) {}
   int64_t stride() const { return groups() * quant::kActGroup; }
   bool has_i8_;
-  const TileKernels* tiles_;
-  Buffer floats_, codes_, scales_, tables_, regrouped_, sums_;
+  Buffer floats_, codes_, scales_;
+  std::vector<TileForm> forms_;
 };
 
 /// Block layout: for each layer, for each KV head, keys [kKvBlock, k_width], then for each KV head values

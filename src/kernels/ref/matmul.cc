@@ -24,19 +24,21 @@ void RowF32(const quant::Type& type, const std::byte* w, int64_t cols, const F32
 }
 
 void RowI8(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {
-  constexpr int64_t kBlocks = 64;  // at a time, so that the results fit on the stack
-  int32_t sums[kBlocks];
-  float scales[kBlocks];
-  const int64_t blocks = cols / type.block_weights;
+  constexpr int64_t kParts = 64;  // at a time, so that the results fit on the stack
+  int32_t sums[kParts];
+  float scales[kParts];
+  // A part is a block, or an activation group's share of a wider block. Blocks divide kDecodeChunk = 8 groups, so that
+  // 64 parts are always whole blocks.
+  const int64_t part = type.dot_weights(), parts = cols / part;
   for (int64_t t = 0; t < n; ++t) {
     y[t] = 0;
-    for (int64_t first = 0; first < blocks; first += kBlocks) {
-      const int64_t count = std::min(kBlocks, blocks - first);
-      const int64_t c = first * type.block_weights;
-      type.dot_i8(w + first * type.block_bytes, x.q + t * x.stride + c, count * type.block_weights, sums, scales);
-      for (int64_t b = 0; b < count; ++b) {
-        const float dx = x.scales[t * x.scale_stride + (c + b * type.block_weights) / quant::kActGroup];
-        y[t] += (scales[b] * dx) * static_cast<float>(sums[b]);
+    for (int64_t first = 0; first < parts; first += kParts) {
+      const int64_t count = std::min(kParts, parts - first);
+      const int64_t c = first * part;
+      type.dot_i8(w + c / type.block_weights * type.block_bytes, x.q + t * x.stride + c, count * part, sums, scales);
+      for (int64_t p = 0; p < count; ++p) {
+        const float dx = x.scales[t * x.scale_stride + (c + p * part) / quant::kActGroup];
+        y[t] += (scales[p] * dx) * static_cast<float>(sums[p]);
       }
     }
   }

@@ -28,7 +28,9 @@ void RopeAngles(const RopeSpec& rope, int64_t pos, float* table);
 void RopeRotate(const float* table, int64_t width, bool interleaved, float* x);
 
 /// n elements to and from the storage of the KV cache. F16 rounds to nearest; magnitudes above 65504 saturate, so that
-/// one outlier does not turn every later score into a NaN.
+/// one outlier does not turn every later score into a NaN. Blocks of 32: d = fp16(max|x| / 127) for q8_0 and
+/// d = fp16(x of largest magnitude / -8) for q4_0, saturating alike; codes are nearest(x · (1 / d)), clamped; where d
+/// is 0 or a NaN (the block holds one) they stand for 0. Decoding rounds code · d once.
 void KvToFloat(KvType type, const std::byte* src, int64_t n, float* dst);
 void KvFromFloat(KvType type, const float* src, int64_t n, std::byte* dst);
 

@@ -1,8 +1,6 @@
-// Normalisation, activation function, rotary embedding and KV storage of one row or head.
+// Normalisation, activation function and rotary embedding of one row or head.
 #include <cmath>
-#include <cstring>
 
-#include "base/half.h"
 #include "kernels/lanes.h"
 #include "kernels/math.h"
 #include "kernels/ref/ref.h"
@@ -35,30 +33,6 @@ void RopeRotate(const float* table, int64_t width, bool interleaved, float* x) {
     const float a = x[i * step], b = x[i * step + other];
     x[i * step] = a * table[i] - b * table[pairs + i];
     x[i * step + other] = b * table[i] + a * table[pairs + i];
-  }
-}
-
-void KvToFloat(KvType type, const std::byte* src, int64_t n, float* dst) {
-  if (type == KvType::kF32) {
-    std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    uint16_t half;
-    std::memcpy(&half, src + i * 2, sizeof(half));
-    dst[i] = HalfToFloat(half);
-  }
-}
-
-void KvFromFloat(KvType type, const float* src, int64_t n, std::byte* dst) {
-  if (type == KvType::kF32) {
-    std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    const float x = src[i] > 65504.0f ? 65504.0f : src[i] < -65504.0f ? -65504.0f : src[i];
-    const uint16_t half = FloatToHalf(x);
-    std::memcpy(dst + i * 2, &half, sizeof(half));
   }
 }
 
