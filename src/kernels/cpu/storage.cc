@@ -145,8 +145,10 @@ void CpuAct::Finish(int64_t t) {
 
 CpuKvStore::CpuKvStore(const KvSpec& spec)
     : KvStore(spec),
-      k_head_bytes_(static_cast<int64_t>(KvBytes(spec.k_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.k_width)))),
-      v_head_bytes_(static_cast<int64_t>(KvBytes(spec.v_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.v_width)))),
+      k_head_bytes_(static_cast<int64_t>(
+          KvBytes(spec.k_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.k_width)))),
+      v_head_bytes_(static_cast<int64_t>(
+          KvBytes(spec.v_type, static_cast<size_t>(kKvBlock) * static_cast<size_t>(spec.v_width)))),
       layer_bytes_(spec.kv_heads * (k_head_bytes_ + v_head_bytes_)) {}
 
 Status CpuKvStore::Grow(int32_t count) {
