@@ -191,7 +191,7 @@ struct Session {
     if (const auto found = ceilings.find(threads); found != ceilings.end()) return found->second;
     Note(fmt::format("measuring memory bandwidth and dot products with {} threads", threads));
     if (!flags.progress && StderrIsTerminal()) fmt::print(stderr, "measuring this machine …");
-    const auto measured = kernels::MeasureCeilings({.threads = threads});
+    auto measured = kernels::MeasureCeilings({.threads = threads});
     if (!flags.progress && StderrIsTerminal()) fmt::print(stderr, "\r\033[K");
     if (measured) ceilings[threads] = *measured;
     return measured;
@@ -215,7 +215,7 @@ Result<BenchResult> Measure(Session& session, const Setup& s, const ModelFacts& 
   const std::string name = fmt::format("test {}/{} {}", ++session.done, session.total, r.TestName());
   const auto step = [&](int i) {
     session.Note(name + (i < 0 ? ": warm-up" : fmt::format(": run {}/{}", i + 1, f.repetitions)));
-    if (!f.progress) progress.Update(static_cast<uint64_t>(i + 1), static_cast<uint64_t>(f.repetitions + 1));
+    if (!f.progress) progress.Update(static_cast<uint64_t>(i) + 1, static_cast<uint64_t>(f.repetitions) + 1);
   };
   if (t.depth > 0) session.Note(fmt::format("{}: filling the cache to {} tokens", name, t.depth));
   BONSAI_RETURN_IF_ERROR(runner.Fill(t.depth));
