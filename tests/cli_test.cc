@@ -85,6 +85,18 @@ TEST(CliTest, RunsAloneAndInAPipe) {
   EXPECT_NE(Bonsai("run -n 30 --seed 2").out, story.out);
 }
 
+TEST(CliTest, AFullDiskIsAFailure) {
+  for (const std::string verb : {"run -n 5", "run -n 5 --json", "run -n 5 --output-ids", "inspect", "tokenize -p hi"}) {
+    const test::TempDir dir;
+    const char* bin = std::getenv("BONSAI_BIN_DIR");
+    const std::string command = std::string(bin != nullptr ? bin : "build/bin") + "/bonsai " + verb + " >/dev/full 2>" +
+                                (dir / "err") + " </dev/null";
+    const int status = std::system(command.c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << verb;
+    EXPECT_NE(test::ReadFile(dir / "err").find("standard output"), std::string::npos) << verb;
+  }
+}
+
 TEST(CliTest, GivesTheGoldenTokens) {
   const auto golden = nlohmann::json::parse(test::ReadFile(test::SourcePath("tests/data/tiny-q1.golden.json")));
   const auto join = [](const nlohmann::json& ids) {

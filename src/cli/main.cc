@@ -60,7 +60,10 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   // Everything below returns errors as values; what still throws is a bug or the end of memory.
   try {
-    return bonsai::cli::Main(argc, argv);
+    const int code = bonsai::cli::Main(argc, argv);
+    if (code != bonsai::cli::kDone || (std::fflush(stdout) == 0 && std::ferror(stdout) == 0)) return code;
+    fmt::print(stderr, "bonsai: standard output: cannot be written (is the disk full?)\n");
+    return bonsai::cli::kFailed;
   } catch (const std::exception& e) {
     fmt::print(stderr, "bonsai: {}\n", e.what());
     return bonsai::cli::kFailed;
