@@ -7,9 +7,10 @@ nm=$1 cxx=$2
 shift 2
 [ $# -gt 0 ] || { echo "no object to check"; exit 1; }
 
-# Prints what `object` defines beyond one table; succeeds when that is nothing. (AddressSanitizer adds __odr_asan marks.)
+# Prints what `object` defines beyond one table; succeeds when that is nothing. (Sanitizers add marks of
+# their own: __odr_asan, and DW.ref, a pointer to the personality routine.)
 check() {
-  symbols=$("$nm" -C -g --defined-only "$1" | sed -n 's/^[0-9a-fA-F]* *\([A-Za-z]\) \(.*\)$/\1 \2/p' | grep -v ' __odr_asan' || true)
+  symbols=$("$nm" -C -g --defined-only "$1" | sed -n 's/^[0-9a-fA-F]* *\([A-Za-z]\) \(.*\)$/\1 \2/p' | grep -vE ' (__odr_asan|DW\.ref\.)' || true)
   tables=$(printf '%s\n' "$symbols" | grep -c '^[DR] bonsai::kernels::k[A-Za-z0-9]*Kernels$' || true)
   others=$(printf '%s\n' "$symbols" | grep -v '^[DR] bonsai::kernels::k[A-Za-z0-9]*Kernels$' | grep . || true)
   [ "$tables" = 1 ] && [ -z "$others" ] && return 0
