@@ -19,7 +19,7 @@ std::string NameProblem(std::string_view name, uint64_t max) {
   if (name.empty()) return "is empty";
   if (name.size() > max) return fmt::format("has {} bytes, more than {}", name.size(), max);
   if (!IsUtf8(name)) return "is not UTF-8";
-  const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; };
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; };
   if (std::any_of(name.begin(), name.end(), is_control)) return "has a control character";
   return {};
 }
