@@ -50,7 +50,7 @@ void BM_MatMul(benchmark::State& state) {
 }
 BENCHMARK(BM_MatMul)
     ->ArgNames({"type", "i8", "tokens"})
-    ->ArgsProduct({{41}, {0, 1}, {1, 16}})
+    ->ArgsProduct({{41}, {1}, {1, 2, 3, 4, 6, 8, 16, 32, 64, 256}})
     ->Args({8, 0, 1})
     ->Args({8, 1, 1})
     ->Args({1, 0, 1})

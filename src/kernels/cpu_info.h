@@ -14,7 +14,7 @@ namespace bonsai::kernels {
 struct IsaInfo {
   std::string name;                  ///< As BONSAI_ISA names it.
   bool usable = false;               ///< The CPU and the operating system have all that it needs.
-  std::vector<std::string> missing;  ///< What they lack: "avx512_vbmi", "zmm state (XCR0)".
+  std::vector<std::string> missing;  ///< What they lack: "avx512_vnni", "zmm state (XCR0)".
 };
 
 struct CpuInfo {

@@ -27,6 +27,7 @@ namespace bonsai::kernels {
 namespace {
 
 constexpr int64_t kGroup = 128;
+constexpr int64_t kMostSingly = 6;
 constexpr int64_t kBlockBytes = 18;
 static_assert(sizeof(quant::q1_0::Block) == kBlockBytes && quant::q1_0::kWeights == kGroup);
 
@@ -281,12 +282,12 @@ inline void Multiply(const ByteTile& tile, const uint8_t (*index)[64], const Tab
   AddTerms(tile, scale, sum, y);
 }
 
-/// Tables cost 230 instructions, a tile and token 500: tables serve kManyBands tiles.
-constexpr int64_t kManyBands = 4;
+/// Tables cost 230 instructions, a tile and token 500: tables serve kMostBands tiles.
+constexpr int64_t kMostBands = 4, kMostTokens = 31;
 
-void ManyBands(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n,
-               float* y) {
-  alignas(64) uint8_t index[kManyBands][32][64];
+void Many(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n,
+          std::byte*, float* y) {
+  alignas(64) uint8_t index[kMostBands][32][64];
   Tables tables;
   for (int64_t i = 0; i < bands * n * kBandRows; i += 8) _mm256_storeu_ps(y + i, _mm256_setzero_ps());
   const auto* tiles = reinterpret_cast<const ByteTile*>(band);
@@ -308,12 +309,8 @@ void ManyBands(const std::byte* band, int64_t bands, int64_t groups, const I8Row
   }
 }
 
-void ManyTokens(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y) {
-  ManyBands(band, 1, groups, x, sums, n, y);
-}
-
-constexpr TileKernels kTiles[] = {{41, sizeof(ByteTile), sizeof(Tables), PackBytes, UnpackBytes, MakeTables, OneToken,
-                                   Regroup, ManyTokens, kManyBands, ManyBands}};
+constexpr TileKernels kTiles[] = {{41, sizeof(ByteTile), PackBytes, UnpackBytes, kMostSingly, sizeof(Tables),
+                                   MakeTables, OneToken, Regroup, kMostBands, kMostTokens, 0, Many}};
 
 }  // namespace
 

@@ -1,17 +1,12 @@
-// AVX-512 kernels over tiles of Q1_0, Q2_0 and TQ2_0 (VBMI and VNNI: Intel since Ice Lake, AMD since Zen 4).
+// AVX-512 kernels over tiles of Q1_0 that need no more than its byte and word instructions (Intel since Skylake-X, AMD
+// since Zen 4).
 //
-// One token, one bit. Expanding a bit to a byte costs as much as multiplying it, so nothing is expanded: the 16
-// possible signed sums of each 4 activations are tabulated (low bytes and high bytes apart), a weight nibble is an
-// index, and one vpermb looks up 64 of them; vpdpbusd with ones adds the four look-ups of a row. 5.5 instructions a 256
-// weights.
-//
-// One token, two bits. Here a nibble stands for two weights only and the same look-up costs 11 instructions a 256
-// weights. Masking four codes out of each byte where they stand costs 8: vpdpbusd adds 4^i·code·x exactly, into one
-// accumulator for each of the four places i, and they are shifted back once a group. No tables either, which would be
-// 2 KiB a group: 192 KiB for 12,288 columns.
-//
-// Many tokens. A tile is expanded once to bytes, {0, 2} or {0, 1, 2, 3}, in L1 and multiplied with up to 6 tokens at a
-// time; starting an accumulator at -Σx turns Σ{0,2}·x into Σ±x and Σcode·x into Σ(code-1)·x.
+// Nothing is multiplied. The 32 possible signed sums of 5 activations, as 16-bit words, fill one register; 5 sign bits
+// are an index, vpermw looks one of them up for each of 32 rows and ignores the index's upper bits, and vpaddw adds it
+// to the rows' sums. 128 columns are 26 look-ups (|Σ| ≤ 128 · 127 fits a word), so 160 weights cost two instructions
+// where vpdpbusd multiplies 64 with one. In a loop of its own that passes 510 G weights a second on one core of a
+// Zen 4, where vpdpbusd passes 237. Beside it: tables cost 210 instructions a token and group, so they serve kMostBands
+// tiles; taking the indices of 32 rows apart costs 31, so many tokens share them.
 #include "kernels/cpu/isa.h"
 
 #if defined(__x86_64__)
@@ -20,358 +15,240 @@
 #include <cstring>
 
 #include "kernels/cpu/tiles.h"
-#include "kernels/cpu/tiles_2bit.h"
 
-#define BONSAI_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni"
+#define BONSAI_TARGET "avx512f,avx512bw,avx512dq,avx512vl"
 #include "kernels/cpu/isa_begin.h"
 
 namespace bonsai::kernels {
 namespace {
 
 constexpr int64_t kGroup = 128;
-constexpr int64_t kTableBytes = 1024;  // a group: 8 × 16 columns × (64 low bytes, 64 high bytes)
+constexpr int kFields = 26;  // 3 of 5 bits in each of 8 words, and the words' top bits: 5 and 3
 
-/// acc + Σ4 u8·s8 in each lane. One line of assembly: with the intrinsic, g++ 12 spills a 6 × 4 accumulator block on
-/// every step, at half the speed.
-inline __m512i Dot(__m512i acc, __m512i u8, __m512i s8) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
-  return acc;
-}
+/// The sums of one field: entry e = Σ (bit b of e ? x[b] : -x[b]).
+struct alignas(64) FieldSums {
+  int16_t sum[32];
+};
+constexpr int kTokensATime = 8;  // 16 registers of sums; their tables, 13 KiB, stay in L1
+constexpr int64_t kMostBands = 32, kMostTokens = 32;
 
 /// fp16 scales of 16 rows.
 inline __m512 Scales(const uint16_t* rows) {
   return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(rows)));
 }
 
-inline int32_t SumLanes(__m512i v) {
-  int32_t lanes[16], sum = 0;
-  _mm512_storeu_si512(lanes, v);
-  for (const int32_t lane : lanes) sum += lane;
+/// Signs of the five columns in the 32 entries, arranged for vpmaddubsw: for even entries `first` multiplies columns 0
+/// and 1 and `second` columns 2 and 3, for odd entries the other way around; `last` multiplies column 4.
+struct Signs {
+  alignas(64) int8_t first[64] = {}, second[64] = {}, last[64] = {};
+  alignas(64) int16_t start[32] = {};  ///< Takes the bias of 128 a column away again.
+  constexpr Signs() {
+    for (int e = 0; e < 32; ++e) {
+      int8_t sign[5] = {};
+      int sum = 0;
+      for (int b = 0; b < 5; ++b) sign[b] = (e >> b & 1) != 0 ? 1 : -1, sum += sign[b];
+      const int swap = e % 2 * 2;
+      first[2 * e] = sign[swap], first[2 * e + 1] = sign[swap + 1];
+      second[2 * e] = sign[2 - swap], second[2 * e + 1] = sign[3 - swap];
+      last[2 * e + 1] = sign[4];
+      start[e] = static_cast<int16_t>(-128 * sum);
+    }
+  }
+};
+constexpr Signs kSigns;
+
+/// The sums of four columns and of the upper half of the words of `fifth`; all codes + 128, the unsigned side of
+/// vpmaddubsw.
+inline void MakeField(uint32_t four, uint32_t fifth, FieldSums* out) {
+  const auto* s = reinterpret_cast<const __m512i*>(&kSigns);
+  const __m512i x = _mm512_set1_epi32(static_cast<int32_t>(four)), swapped = _mm512_rol_epi32(x, 16);
+  const __m512i last = _mm512_set1_epi32(static_cast<int32_t>(fifth));
+  const __m512i a = _mm512_add_epi16(s[3], _mm512_maddubs_epi16(x, s[0]));
+  const __m512i b = _mm512_add_epi16(_mm512_maddubs_epi16(swapped, s[1]), _mm512_maddubs_epi16(last, s[2]));
+  _mm512_store_si512(out, _mm512_add_epi16(a, b));
+}
+
+/// One code + 128 in the upper half of both words.
+inline uint32_t Twice(int8_t code) { return (static_cast<uint8_t>(code) ^ 0x80u) * 0x01000100u; }
+
+/// Codes + 128 in the four bytes.
+inline uint32_t Four(int8_t a, int8_t b, int8_t c, int8_t d) {
+  const int8_t codes[4] = {a, b, c, d};
+  uint32_t four;
+  std::memcpy(&four, codes, 4);
+  return four ^ 0x80808080u;
+}
+
+/// The tables of 128 codes, `stride` apart.
+void MakeTables(const int8_t* q, int64_t stride, FieldSums* out) {
+  for (int w = 0; w < 8; ++w) {
+    for (int f = 0; f < 3; ++f, out += stride) {
+      uint32_t four;
+      std::memcpy(&four, q + 16 * w + 5 * f, 4);
+      MakeField(four ^ 0x80808080u, Twice(q[16 * w + 5 * f + 4]), out);
+    }
+  }
+  const int8_t* top = q + 15;
+  MakeField(Four(top[0], top[16], top[32], top[48]), Twice(top[64]), out);
+  MakeField(Four(top[80], top[96], top[112], 0), Twice(0), out + stride);
+}
+
+/// The top bits of words, one after another: acc with bit `bit` from the top of `word`.
+inline __m512i PutTopBit(__m512i acc, __m512i word, int bit) {
+  const __m512i shifted = _mm512_srli_epi16(word, static_cast<unsigned>(15 - bit));
+  if (bit == 0) return shifted;
+  return _mm512_ternarylogic_epi32(acc, shifted, _mm512_set1_epi16(static_cast<int16_t>(1 << bit)), 0xf8);  // a | b & c
+}
+
+/// sum + table[index], word by word. Assembly: of the intrinsics' additions g++ 12 makes a tree and spills its leaves.
+inline __m512i AddEntry(__m512i sum, __m512i index, __m512i table) {
+  __m512i entry;
+  asm("vpermw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+v"(sum), "=&v"(entry) : "v"(index), "v"(table));
   return sum;
 }
 
-/// Into L2 well ahead and into L1 shortly before: with one distance 165 G weights/s of Q1_0 were read from memory, with
-/// two 195 (two cores of an Emerald Rapids). 18 KiB and 2 KiB ahead.
-template <class Tile>
-inline void Prefetch(const Tile* tile) {
-  constexpr int kFar = 16 * 1152 / static_cast<int>(sizeof(Tile));
-  constexpr int kNear = 2 * 1152 / static_cast<int>(sizeof(Tile));
-  for (int line = 0; line < static_cast<int>(sizeof(Tile) / 64); ++line) {
-    _mm_prefetch(reinterpret_cast<const char*>(tile + kFar) + line * 64, _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(tile + kNear) + line * 64, _MM_HINT_T0);
+template <int T>
+inline void AddEntries(const __m512i* index, const FieldSums* tables, __m512i (*sum)[2]) {
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) {
+    const __m512i table = _mm512_load_si512(tables + t);
+    sum[t][0] = AddEntry(sum[t][0], index[0], table);
+    sum[t][1] = AddEntry(sum[t][1], index[1], table);
   }
 }
 
-// One bit.
+/// Sums of 32 rows as floats: the first and the last 16.
+inline __m512 First(__m512i sum) { return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(sum, 16), 16)); }
+inline __m512 Last(__m512i sum) { return _mm512_cvtepi32_ps(_mm512_srai_epi32(sum, 16)); }
 
-/// 32 columns of codes → the signed sums of 8 groups of 4, 16 each, as 16-bit lanes: in[i] has groups 2i and 2i + 1.
-/// Entry w of a group is Σ (bit b of w ? x[b] : -x[b]).
-inline void SignedSums(const int8_t* q, __m512i* sums) {
-  const __m512i x = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
-  for (int i = 0; i < 4; ++i) {
-    // Lanes 0-15 take group 2i, lanes 16-31 group 2i + 1.
-    const __m512i lane0 = _mm512_inserti64x4(_mm512_set1_epi16(static_cast<int16_t>(8 * i)),
-                                             _mm256_set1_epi16(static_cast<int16_t>(8 * i + 4)), 1);
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i sum = zero;
-    const __mmask32 bits[4] = {0xaaaaaaaa, 0xcccccccc, 0xf0f0f0f0, 0xff00ff00};  // lanes whose w has bit b
-    for (int b = 0; b < 4; ++b) {
-      const __m512i v =
-          _mm512_permutexvar_epi16(_mm512_add_epi16(lane0, _mm512_set1_epi16(static_cast<int16_t>(b))), x);
-      sum = _mm512_add_epi16(sum, _mm512_mask_sub_epi16(v, static_cast<__mmask32>(~bits[b]), zero, v));
-    }
-    sums[i] = sum;
+/// y + (dw · dx) · sum.
+inline __m512 AddTerm(__m512 y, __m512 dw, __m512 dx, __m512 sum) {
+  return _mm512_add_ps(y, _mm512_mul_ps(_mm512_mul_ps(dw, dx), sum));
+}
+
+/// Into L2 well ahead and into L1 shortly before: with one distance 165 G weights/s were read from memory, with two 195
+/// (two cores of an Emerald Rapids).
+inline void Prefetch(const WordTile* far, const WordTile* near) {
+#pragma GCC unroll 18
+  for (int line = 0; line < 18; ++line) {
+    _mm_prefetch(reinterpret_cast<const char*>(far) + line * 64, _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(near) + line * 64, _MM_HINT_T0);
   }
 }
 
-void MakeTables(const int8_t* q, int64_t groups, std::byte* tables) {
-  for (int64_t step = 0; step < groups * 4; ++step, q += 32, tables += 256) {
-    __m512i sums[4];
-    SignedSums(q, sums);
-    for (int half = 0; half < 2; ++half) {  // 16 columns: four groups of four
-      const __m512i a = sums[2 * half], b = sums[2 * half + 1];
-      const __m512i low =
-          _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)), _mm512_cvtepi16_epi8(b), 1);
-      const __m512i high = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(_mm512_srai_epi16(a, 8))),
-                                              _mm512_cvtepi16_epi8(_mm512_srai_epi16(b, 8)), 1);
-      _mm512_store_si512(tables + half * 128, low);
-      _mm512_store_si512(tables + half * 128 + 64, high);
+void MakeTablesOfRow(const int8_t* q, int64_t groups, std::byte* tables) {
+  auto* out = reinterpret_cast<FieldSums*>(tables);
+  for (int64_t k = 0; k < groups; ++k) MakeTables(q + k * kGroup, 1, out + k * kFields);
+}
+
+/// One tile and T tokens, whose tables lie side by side, field by field: sum[t][h] of the rows of half h.
+template <int T>
+inline void LookUp(const WordTile& tile, const FieldSums* tables, __m512i (*sum)[2]) {
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t) sum[t][0] = sum[t][1] = _mm512_setzero_si512();
+  __m512i five[2], three[2];  // the fields of top bits
+#pragma GCC unroll 8
+  for (int w = 0; w < 8; ++w) {
+    __m512i index[2] = {_mm512_load_si512(tile.q[w][0]), _mm512_load_si512(tile.q[w][1])};
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      if (w < 5) five[h] = PutTopBit(five[h], index[h], w);
+      if (w >= 5) three[h] = PutTopBit(three[h], index[h], w - 5);
+    }
+#pragma GCC unroll 3
+    for (int f = 0; f < 3; ++f, tables += T) {
+      AddEntries<T>(index, tables, sum);
+      index[0] = _mm512_srli_epi16(index[0], 5), index[1] = _mm512_srli_epi16(index[1], 5);
     }
   }
+  AddEntries<T>(five, tables, sum);
+  AddEntries<T>(three, tables + T, sum);
 }
 
 void OneToken(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y) {
-  const __m512i select = _mm512_set1_epi32(0x30201000);  // byte g of a row looks into table g of four
-  const __m512i nibble = _mm512_set1_epi8(15), one = _mm512_set1_epi8(1);
-  const auto* tile = reinterpret_cast<const NibbleTile*>(band);
+  const auto* tile = reinterpret_cast<const WordTile*>(band);
   for (int64_t b = 0; b < bands; ++b, y += kBandRows) {
     __m512 acc[4] = {};
-    for (int64_t k = 0; k < groups; ++k, ++tile) {
-      const std::byte* table = tables + k * kTableBytes;
-      Prefetch(tile);
-      __m512i low[4] = {}, high[4] = {};
-#pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) {
-        const __m512i low0 = _mm512_load_si512(table + s * 256), high0 = _mm512_load_si512(table + s * 256 + 64);
-        const __m512i low1 = _mm512_load_si512(table + s * 256 + 128), high1 = _mm512_load_si512(table + s * 256 + 192);
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) {
-          const __m512i bits = _mm512_load_si512(tile->q[s][v]);
-          const __m512i i0 = _mm512_ternarylogic_epi32(bits, nibble, select, 0xea);  // (bits & 15) | select
-          const __m512i i1 = _mm512_ternarylogic_epi32(_mm512_srli_epi16(bits, 4), nibble, select, 0xea);
-          low[v] = Dot(low[v], _mm512_permutexvar_epi8(i0, low0), one);
-          high[v] = Dot(high[v], one, _mm512_permutexvar_epi8(i0, high0));
-          low[v] = Dot(low[v], _mm512_permutexvar_epi8(i1, low1), one);
-          high[v] = Dot(high[v], one, _mm512_permutexvar_epi8(i1, high1));
-        }
-      }
+    const auto* table = reinterpret_cast<const FieldSums*>(tables);
+    for (int64_t k = 0; k < groups; ++k, ++tile, table += kFields) {
+      Prefetch(tile + 16, tile + 2);
+      __m512i sum[1][2];
+      LookUp<1>(*tile, table, sum);
       const __m512 dx = _mm512_set1_ps(scales[k]);
-      for (int v = 0; v < 4; ++v) {
-        const __m512i sum = _mm512_add_epi32(low[v], _mm512_slli_epi32(high[v], 8));
-        const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(tile->scale + 16 * v), dx), _mm512_cvtepi32_ps(sum));
-        acc[v] = _mm512_add_ps(acc[v], term);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        acc[2 * h] = AddTerm(acc[2 * h], Scales(tile->scale + 32 * h), dx, First(sum[0][h]));
+        acc[2 * h + 1] = AddTerm(acc[2 * h + 1], Scales(tile->scale + 32 * h + 16), dx, Last(sum[0][h]));
       }
     }
+#pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) _mm512_storeu_ps(y + 16 * v, acc[v]);
   }
 }
 
-/// Within each 16 columns, column 4g + b goes to 4b + g: dword b then holds what bit b of a tile's bytes multiplies.
-void Regroup(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  const __m512i one = _mm512_set1_epi8(1);
-  for (int64_t k = 0; k < groups; ++k) {
-    const __m512i a = _mm512_loadu_si512(q + k * kGroup), b = _mm512_loadu_si512(q + k * kGroup + 64);
-    _mm512_storeu_si512(out + k * kGroup, _mm512_shuffle_epi8(a, order));
-    _mm512_storeu_si512(out + k * kGroup + 64, _mm512_shuffle_epi8(b, order));
-    sums[k] = SumLanes(Dot(Dot(_mm512_setzero_si512(), one, a), one, b));
-  }
-}
-
-/// What `many` needs to know of a layout.
-struct OneBit {
-  using Tile = NibbleTile;
-  static constexpr int kScales = 1;  // a row
-  static const uint16_t* ScalesOf(const Tile& tile, int) { return tile.scale; }
-  static int32_t Sum(int32_t word, int) { return word; }
-
-  /// Bytes {0, 2}: w[v][8·s + j] holds bit j of q[s][v].
-  static void Expand(const Tile& tile, uint8_t (*w)[32][64]) {
-    const __m512i two = _mm512_set1_epi8(2);
-    for (int v = 0; v < 4; ++v) {
-      for (int s = 0; s < 4; ++s) {
-        const __m512i q = _mm512_load_si512(tile.q[s][v]);
-        _mm512_store_si512(w[v][8 * s], _mm512_and_si512(_mm512_add_epi8(q, q), two));
-        _mm512_store_si512(w[v][8 * s + 1], _mm512_and_si512(q, two));
-#pragma GCC unroll 6
-        for (int j = 2; j < 8; ++j) {
-          _mm512_store_si512(w[v][8 * s + j],
-                             _mm512_and_si512(_mm512_srli_epi16(q, static_cast<unsigned>(j - 1)), two));
-        }
-      }
-    }
-  }
-};
-
-// Two bits.
-
-/// Sums of two times 64 codes.
-inline void HalfSums(const int8_t* q, int32_t* sums) {
-  const __m512i one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
-  for (int half = 0; half < 2; ++half) sums[half] = SumLanes(Dot(zero, one, _mm512_loadu_si512(q + 64 * half)));
-}
-
-void MakeCrumbInputs(const int8_t* q, int64_t groups, std::byte* inputs) {
-  auto* input = reinterpret_cast<CrumbInput*>(inputs);
-  for (int64_t k = 0; k < groups; ++k, ++input, q += kGroup) {
-    std::memcpy(input->q, q, kGroup);
-    HalfSums(q, input->sums);
-  }
-}
-
-/// Codes stay as they are. |sum of 64| ≤ 64·127 fits 16 bits.
-void RegroupCrumbs(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  std::memcpy(out, q, static_cast<size_t>(groups * kGroup));
-  for (int64_t k = 0; k < groups; ++k) {
-    int32_t halves[2];
-    HalfSums(q + k * kGroup, halves);
-    sums[k] =
-        static_cast<int32_t>(static_cast<uint32_t>(halves[1]) << 16 | (static_cast<uint32_t>(halves[0]) & 0xffff));
-  }
-}
-
-template <int kScaleCount>
-struct TwoBits {
-  using Tile = CrumbTile<kScaleCount>;
-  static constexpr int kScales = kScaleCount;
-  static const uint16_t* ScalesOf(const Tile& tile, int part) { return tile.scale[part]; }
-  static int32_t Sum(int32_t word, int part) {
-    const int32_t low = static_cast<int16_t>(word), high = word >> 16;
-    return kScales == 1 ? low + high : part == 0 ? low : high;
-  }
-
-  /// Bytes {0, 1, 2, 3}: w[v][4·s + i] holds columns 16·s + 4·i + 0..3.
-  static void Expand(const Tile& tile, uint8_t (*w)[32][64]) {
-    const __m512i three = _mm512_set1_epi8(3);
-    for (int v = 0; v < 4; ++v) {
-      for (int s = 0; s < 8; ++s) {
-        const __m512i q = _mm512_load_si512(tile.q[s][v]);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-          const __m512i codes = _mm512_and_si512(_mm512_srli_epi16(q, static_cast<unsigned>(2 * i)), three);
-          _mm512_store_si512(w[v][4 * s + i], codes);
-        }
-      }
-    }
-  }
-};
-
-inline __m512i Broadcast(const int8_t* four) {
-  int32_t word;
-  std::memcpy(&word, four, sizeof(word));
-  return _mm512_set1_epi32(word);
-}
-
-template <int kScales>
-void CrumbsOneToken(const std::byte* band, int64_t bands, int64_t groups, const std::byte* inputs, const float* scales,
-                    float* y) {
-  const __m512i mask[4] = {_mm512_set1_epi8(3), _mm512_set1_epi8(12), _mm512_set1_epi8(48),
-                           _mm512_set1_epi8(static_cast<char>(192))};
-  const auto* tile = reinterpret_cast<const CrumbTile<kScales>*>(band);
-  for (int64_t b = 0; b < bands; ++b, y += kBandRows) {
-    __m512 acc[4] = {};
-    const auto* input = reinterpret_cast<const CrumbInput*>(inputs);
-    for (int64_t k = 0; k < groups; ++k, ++tile, ++input) {
-      Prefetch(tile);
-      const __m512 dx = _mm512_set1_ps(scales[k]);
+/// One tile times T tokens, added to y (kBandRows a token).
+template <int T>
+__attribute__((noinline)) void Multiply(const WordTile& tile, const FieldSums* tables, const float* scales,
+                                        int64_t scale_stride, float* y) {
+  __m512i sum[T][2];
+  LookUp<T>(tile, tables, sum);
 #pragma GCC unroll 2
-      for (int part = 0; part < kScales; ++part) {
-        const int32_t sum_x = kScales == 1 ? input->sums[0] + input->sums[1] : input->sums[part];
-        const __m512i start = _mm512_set1_epi32(-sum_x);
-        __m512i place[4][4] = {{start, start, start, start}};  // [i][v]: 4^i · Σ code · x, and -Σx in the first
-        for (int s = part * 8 / kScales; s < (part + 1) * 8 / kScales; ++s) {
-          const int8_t* q = input->q + 16 * s;
-          const __m512i x[4] = {Broadcast(q), Broadcast(q + 4), Broadcast(q + 8), Broadcast(q + 12)};
-#pragma GCC unroll 4
-          for (int v = 0; v < 4; ++v) {
-            const __m512i w = _mm512_load_si512(tile->q[s][v]);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; ++i) place[i][v] = Dot(place[i][v], _mm512_and_si512(w, mask[i]), x[i]);
-          }
-        }
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) {
-          const __m512i low = _mm512_add_epi32(place[0][v], _mm512_srai_epi32(place[1][v], 2));
-          const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(place[2][v], 4), _mm512_srai_epi32(place[3][v], 6));
-          const __m512 scale = _mm512_mul_ps(Scales(tile->scale[part] + 16 * v), dx);
-          acc[v] = _mm512_add_ps(acc[v], _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_add_epi32(low, high))));
-        }
-      }
-    }
-    for (int v = 0; v < 4; ++v) _mm512_storeu_ps(y + 16 * v, acc[v]);
-  }
-}
-
-// Many tokens, every layout.
-
-/// One expanded tile times M tokens, added to y. Row p of w multiplies codes 4p to 4p + 3.
-template <class Layout, int M>
-inline void Multiply(const typename Layout::Tile& tile, const uint8_t (*w)[32][64], const int8_t* x, int64_t stride,
-                     const float* scales, const int32_t* sums, int64_t scale_stride, float* y) {
-#pragma GCC unroll 2
-  for (int part = 0; part < Layout::kScales; ++part) {
-    __m512i acc[M][4];
-#pragma GCC unroll 6
-    for (int t = 0; t < M; ++t) {
-      const __m512i start = _mm512_set1_epi32(-Layout::Sum(sums[t * scale_stride], part));
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) acc[t][v] = start;
-    }
-    for (int p = part * 32 / Layout::kScales; p < (part + 1) * 32 / Layout::kScales; ++p) {
-      const __m512i w0 = _mm512_load_si512(w[0][p]), w1 = _mm512_load_si512(w[1][p]);
-      const __m512i w2 = _mm512_load_si512(w[2][p]), w3 = _mm512_load_si512(w[3][p]);
-#pragma GCC unroll 6
-      for (int t = 0; t < M; ++t) {
-        const __m512i codes = Broadcast(x + t * stride + 4 * p);
-        acc[t][0] = Dot(acc[t][0], w0, codes);
-        acc[t][1] = Dot(acc[t][1], w1, codes);
-        acc[t][2] = Dot(acc[t][2], w2, codes);
-        acc[t][3] = Dot(acc[t][3], w3, codes);
-      }
-    }
-    const uint16_t* dw = Layout::ScalesOf(tile, part);
-#pragma GCC unroll 6
-    for (int t = 0; t < M; ++t) {
+  for (int h = 0; h < 2; ++h) {
+    const __m512 first = Scales(tile.scale + 32 * h), last = Scales(tile.scale + 32 * h + 16);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
       const __m512 dx = _mm512_set1_ps(scales[t * scale_stride]);
-      float* out = y + t * kBandRows;
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) {
-        const __m512 term = _mm512_mul_ps(_mm512_mul_ps(Scales(dw + 16 * v), dx), _mm512_cvtepi32_ps(acc[t][v]));
-        _mm512_storeu_ps(out + 16 * v, _mm512_add_ps(_mm512_loadu_ps(out + 16 * v), term));
+      float* out = y + t * kBandRows + 32 * h;
+      _mm512_storeu_ps(out, AddTerm(_mm512_loadu_ps(out), first, dx, First(sum[t][h])));
+      _mm512_storeu_ps(out + 16, AddTerm(_mm512_loadu_ps(out + 16), last, dx, Last(sum[t][h])));
+    }
+  }
+}
+
+using MultiplyFn = void (*)(const WordTile&, const FieldSums*, const float*, int64_t, float*);
+constexpr MultiplyFn kMultiply[kTokensATime + 1] = {nullptr,     Multiply<1>, Multiply<2>, Multiply<3>, Multiply<4>,
+                                                    Multiply<5>, Multiply<6>, Multiply<7>, Multiply<8>};
+
+/// Tables of n tokens' codes of one group, kTokensATime tokens side by side.
+void MakeTablesOfGroup(const int8_t* q, int64_t stride, int64_t n, FieldSums* tables) {
+  for (int64_t t = 0; t < n; ++t) {
+    const int64_t block = t / kTokensATime * kTokensATime, some = n - block < kTokensATime ? n - block : kTokensATime;
+    MakeTables(q + t * stride, some, tables + block * kFields + (t - block));
+  }
+}
+
+/// Tile b of a column of tiles; behind its end the next column follows.
+inline const WordTile* InColumn(const WordTile* column, int64_t b, int64_t bands, int64_t groups) {
+  return b < bands ? column + b * groups : column + (b - bands) * groups + 1;
+}
+
+void Many(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t*, int64_t n,
+          std::byte* scratch, float* y) {
+  auto* tables = reinterpret_cast<FieldSums*>(scratch);
+  for (int64_t i = 0; i < bands * n * kBandRows; i += 16) _mm512_storeu_ps(y + i, _mm512_setzero_ps());
+  const auto* tiles = reinterpret_cast<const WordTile*>(band);
+  for (int64_t k = 0; k < groups; ++k, ++tiles) {
+    MakeTablesOfGroup(x.q + k * kGroup, x.stride, n, tables);
+    for (int64_t t = 0; t < n; t += kTokensATime) {
+      const MultiplyFn multiply = kMultiply[n - t < kTokensATime ? n - t : kTokensATime];
+      for (int64_t b = 0; b < bands; ++b) {
+        if (t == 0) Prefetch(InColumn(tiles, b + 8, bands, groups), InColumn(tiles, b + 2, bands, groups));
+        multiply(tiles[b * groups], tables + t * kFields, x.scales + t * x.scale_stride + k, x.scale_stride,
+                 y + (b * n + t) * kBandRows);
       }
     }
   }
 }
 
-template <class Layout>
-void ManyTokens(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y) {
-  alignas(64) uint8_t w[4][32][64];
-  for (int64_t i = 0; i < n * kBandRows; i += 16) _mm512_storeu_ps(y + i, _mm512_setzero_ps());
-  using Tile = typename Layout::Tile;
-  const auto* tiles = reinterpret_cast<const Tile*>(band);
-  for (int64_t k = 0; k < groups; ++k) {
-    const Tile& tile = tiles[k];
-    for (int line = 0; line < static_cast<int>(sizeof(Tile) / 64); ++line) {
-      _mm_prefetch(reinterpret_cast<const char*>(&tile + 1) + line * 64, _MM_HINT_T0);
-    }
-    Layout::Expand(tile, w);
-    int64_t t = 0;
-    const int8_t* q = x.q + k * kGroup;
-    const float* scales = x.scales + k;
-    const int32_t* sum = sums + k;
-    for (; t + 6 <= n; t += 6) {
-      Multiply<Layout, 6>(tile, w, q + t * x.stride, x.stride, scales + t * x.scale_stride, sum + t * x.scale_stride,
-                          x.scale_stride, y + t * kBandRows);
-    }
-    const int8_t* rest = q + t * x.stride;
-    scales += t * x.scale_stride, sum += t * x.scale_stride;
-    float* out = y + t * kBandRows;
-    switch (n - t) {
-      case 1:
-        Multiply<Layout, 1>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
-        break;
-      case 2:
-        Multiply<Layout, 2>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
-        break;
-      case 3:
-        Multiply<Layout, 3>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
-        break;
-      case 4:
-        Multiply<Layout, 4>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
-        break;
-      case 5:
-        Multiply<Layout, 5>(tile, w, rest, x.stride, scales, sum, x.scale_stride, out);
-        break;
-      default:
-        break;
-    }
-  }
-}
-
-#include "kernels/cpu/avx512_ceiling.inc"
-
-constexpr TileKernels kTiles[] = {{41, sizeof(NibbleTile), kTableBytes, PackNibbles, UnpackNibbles, MakeTables,
-                                   OneToken, Regroup, ManyTokens<OneBit>},
-                                  {42, sizeof(Q2Tile), sizeof(CrumbInput), PackQ2, UnpackQ2, MakeCrumbInputs,
-                                   CrumbsOneToken<2>, RegroupCrumbs, ManyTokens<TwoBits<2>>},
-                                  {35, sizeof(Tq2Tile), sizeof(CrumbInput), PackTq2, UnpackTq2, MakeCrumbInputs,
-                                   CrumbsOneToken<1>, RegroupCrumbs, ManyTokens<TwoBits<1>>}};
+constexpr TileKernels kTiles[] = {{41, sizeof(WordTile), PackWords, UnpackWords, 1, sizeof(FieldSums) * kFields,
+                                   MakeTablesOfRow, OneToken, nullptr, kMostBands, kMostTokens,
+                                   kMostTokens* kFields * sizeof(FieldSums), Many}};
 
 }  // namespace
 
 const KernelTable kAvx512Kernels = {
-    "avx512", kCpuAvx2 | kCpuAvx512, nullptr, 0, kTiles, sizeof(kTiles) / sizeof(kTiles[0]), &kAvx2Kernels, kDotLoop};
+    "avx512", kCpuAvx2 | kCpuAvx512, nullptr, 0, kTiles, sizeof(kTiles) / sizeof(kTiles[0]), &kAvx2Kernels};
 
 }  // namespace bonsai::kernels
 

@@ -68,7 +68,9 @@ std::string CpuDevice::name() const {
 }
 
 Result<std::unique_ptr<Matrix>> CpuDevice::LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) {
-  return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), Tiles(spec), pool_, read);
+  const TileKernels* tiles = Tiles(spec);
+  if (tiles != nullptr) BONSAI_RETURN_IF_ERROR(tile_scratch_.Fit(*tiles, pool_.threads()));
+  return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), tiles, pool_, read);
 }
 
 Result<std::unique_ptr<Vector>> CpuDevice::LoadVector(std::span<const float> values) {
@@ -110,7 +112,10 @@ uint64_t CpuDevice::ActBytes(int64_t max_rows, int64_t cols) const {
   // The consumers are not known: as if they had every layout of the table. That is 15% more than one layout takes, and
   // what a file of mixed formats does take.
   std::vector<const TileKernels*> tiles;
-  for (size_t i = 0; act_ == ActType::kI8 && i < table_.tile_count; ++i) tiles.push_back(&table_.tiles[i]);
+  for (const quant::Type& type : quant::Types()) {
+    const TileKernels* own = act_ == ActType::kI8 ? TilesFor(table_, type, cols) : nullptr;
+    if (own != nullptr) tiles.push_back(own);
+  }
   return CpuAct::Bytes(max_rows, cols, act_ == ActType::kI8, tiles);
 }
 
@@ -181,10 +186,10 @@ void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t row
       if (first == last) continue;
       if (target.w->tiles() == nullptr) {
         MultiplyRows(target, x, rows, first * kBandRows, std::min(last * kBandRows, target.w->spec().rows));
-      } else if (rows <= kMostSingly) {
+      } else if (rows <= target.w->tiles()->most_singly) {
         MultiplyOneByOne(target, x, rows, first, last);
       } else {
-        MultiplyMany(target, x, rows, first, last);
+        MultiplyMany(target, x, rows, first, last, tile_scratch_.Of(thread));
       }
     }
   });
@@ -197,12 +202,12 @@ void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t
     });
   };
   Parallel([&](int thread, int threads) {
-    const auto count = static_cast<size_t>(rows <= kMostSingly ? x.groups() : rows);
-    const Slice slice = SliceOf(count, thread, threads);
-    const auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
     for (TileForm& form : x.forms()) {
       if (!needed(form)) continue;
-      if (rows <= kMostSingly) {
+      const bool singly = rows <= form.kernels->most_singly;
+      const Slice slice = SliceOf(static_cast<size_t>(singly ? x.groups() : rows), thread, threads);
+      const auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
+      if (singly) {
         for (int64_t t = 0; t < rows; ++t) x.MakeTables(form, t, begin, end);
       } else {
         for (int64_t t = begin; t < end; ++t) x.Regroup(form, t);
@@ -233,31 +238,25 @@ void CpuDevice::MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t 
   }
 }
 
-void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
+void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last,
+                             TileScratch::Slice scratch) {
   const CpuMatrix& w = *target.w;
   const TileKernels& tiles = *w.tiles();
   const TileForm& form = *x.FindForm(tiles);
-  // Results of one band, or of fewer tokens and several: 32 KiB, in L1 or L2. Each chunk of tokens expands every tile
-  // again, 2% of its products, so chunks are equal: 512 tokens in five of 108 and not in four of 126 and a wasteful one
-  // of 8.
-  constexpr int64_t kMostTokens = 126, kTokens = 6;  // tile kernels take 6 tokens a time
-  float y[kMostTokens * kBandRows];
-  const int64_t bands_a_time = tiles.many_bands != nullptr ? tiles.most_bands : 1;
-  const int64_t most = std::max(kMostTokens / bands_a_time / kTokens * kTokens, kTokens);
-  BONSAI_CHECK(most * bands_a_time <= kMostTokens);
-  const int64_t chunks = (rows + most - 1) / most;
-  const int64_t step = ((rows + chunks - 1) / chunks + kTokens - 1) / kTokens * kTokens;
+  // Chunks are equal, so that none pays for its tiles with few tokens: 512 tokens in five of 104 and not in four of 126
+  // and one of 8. But whole octets, which kernels prefer.
+  const int64_t chunks = (rows + tiles.most_tokens - 1) / tiles.most_tokens;
+  const int64_t step = std::min(((rows + chunks - 1) / chunks + 7) / 8 * 8, tiles.most_tokens);
   for (int64_t t = 0; t < rows; t += step) {
     const int64_t tokens = std::min(step, rows - t);
-    for (int64_t band = first; band < last; band += bands_a_time) {
-      const int64_t bands = std::min(bands_a_time, last - band);
-      if (tiles.many_bands != nullptr) {
-        tiles.many_bands(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, y);
-      } else {
-        tiles.many(w.band(band), w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, y);
-      }
-      for (int64_t i = 0; i < bands * tokens; ++i) {
-        StoreBand(target, t + i % tokens, band + i / tokens, y + i * kBandRows);
+    for (int64_t band = first; band < last; band += tiles.most_bands) {
+      const int64_t bands = std::min(tiles.most_bands, last - band);
+      tiles.many(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, scratch.work,
+                 scratch.y);
+      for (int64_t i = 0; i < tokens; ++i) {  // a row of the output at a time: rows can lie 16 KiB apart
+        for (int64_t b = 0; b < bands; ++b) {
+          StoreBand(target, t + i, band + b, scratch.y + (b * tokens + i) * kBandRows);
+        }
       }
     }
   }

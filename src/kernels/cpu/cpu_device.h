@@ -69,7 +69,8 @@ class CpuDevice : public Device {
   void PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t rows);
   static void StoreBand(const Target& target, int64_t token, int64_t band, const float* y);
   static void MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
-  static void MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
+  static void MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last,
+                           TileScratch::Slice scratch);
   void MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const;
   void AttendTile(const AttendJob& job, int64_t item, float* scratch) const;
 
@@ -77,6 +78,7 @@ class CpuDevice : public Device {
   const TokenKernels& token_;
   const ActType act_;
   ThreadPool pool_;
+  TileScratch tile_scratch_;
   Buffer kv_scratch_;              // one KV block of one head as floats, a thread
   int64_t kv_scratch_floats_ = 0;  // of one thread
   std::vector<Target> targets_;    // kept between calls so that operations do not allocate

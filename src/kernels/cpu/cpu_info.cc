@@ -49,8 +49,7 @@ constexpr Feature kFeatures[] = {
     {kCpuAvx512, "avx512dq", [](const X86Features& f) { return (f.leaf7_ebx >> 17 & 1) != 0; }},
     {kCpuAvx512, "avx512bw", [](const X86Features& f) { return (f.leaf7_ebx >> 30 & 1) != 0; }},
     {kCpuAvx512, "avx512vl", [](const X86Features& f) { return (f.leaf7_ebx >> 31 & 1) != 0; }},
-    {kCpuAvx512, "avx512_vbmi", [](const X86Features& f) { return (f.leaf7_ecx >> 1 & 1) != 0; }},
-    {kCpuAvx512, "avx512_vnni", [](const X86Features& f) { return (f.leaf7_ecx >> 11 & 1) != 0; }},
+    {kCpuAvx512Vnni, "avx512_vnni", [](const X86Features& f) { return (f.leaf7_ecx >> 11 & 1) != 0; }},
     {kCpuAvx512, "zmm state (XCR0)", [](const X86Features& f) { return Xcr0(f, 0xe6); }},
 };
 

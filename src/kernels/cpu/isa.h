@@ -58,31 +58,34 @@ struct RowKernels {
 /// filled with rows of zero scale. The layout is the table's own; cpu/tiles.h has those that exist.
 inline constexpr int64_t kBandRows = 64;
 
-/// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables and
-/// regrouped codes are aligned to 64 bytes. All pure and thread safe.
+/// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables,
+/// regrouped codes and scratch are aligned to 64 bytes. All pure and thread safe.
 struct TileKernels {
   uint32_t ggml_id;
   int64_t tile_bytes;
-  int64_t table_bytes;  ///< Of the look-up tables of one token and one group.
   /// `rows` (1..64) stored rows, row_bytes apart, into one band of `groups` tiles.
   void (*pack)(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band);
   /// One row of a band, back in its stored form.
   void (*unpack)(const std::byte* band, int64_t row, int64_t groups, std::byte* out);
+
+  int64_t most_singly;  ///< Up to this many tokens `one` is called for each in turn: it is faster. 0: it is null.
+  int64_t table_bytes;  ///< Of the look-up tables of one token and one group.
   /// For one token: the look-up tables of `groups` groups of codes, for `one`.
   void (*make_tables)(const int8_t* q, int64_t groups, std::byte* tables);
   /// One token: y[0..64·bands-1] = bands · x.
   void (*one)(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y);
+
   /// For many tokens: codes in the order that `many` reads, and their sum for each group. Layouts with two scales a row
   /// and tile need the sums of the two 64 columns: as int16 in the low and the high half of the word. Look-ups need the
-  /// sum of the magnitudes instead.
+  /// sum of the magnitudes instead. Null: `many` takes codes as they are, and no sums.
   void (*regroup)(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums);
-  /// n tokens: y[64·t + r] = row r of the band · x[t], with x.q and sums (a row every x.scale_stride) from `regroup`.
-  void (*many)(const std::byte* band, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n, float* y);
-  /// As `many`, for up to most_bands bands that share the work on a token: y[64·(n·b + t) + r]. Null: `many` serves.
-  int64_t most_bands = 1;
-  void (*many_bands)(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums,
-                     int64_t n, float* y) = nullptr;
+  int64_t most_bands, most_tokens;  ///< What `many` takes at once.
+  int64_t scratch_bytes;            ///< What it works in.
+  /// n tokens: y[64·(n·b + t) + r] = row r of band b · x[t], with x.q and sums (a row every x.scale_stride) from
+  /// `regroup`.
+  void (*many)(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n,
+               std::byte* scratch, float* y);
 };
 
 /// Keys and values of one KV head in one KV block: rows of k_width and v_width elements, one a position.
@@ -119,8 +122,9 @@ struct TokenKernels {
 
 /// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
 enum CpuBits : uint32_t {
-  kCpuAvx2 = 1u << 0,    ///< AVX2 and F16C, with the upper halves of ymm saved.
-  kCpuAvx512 = 1u << 1,  ///< AVX-512 F, BW, DQ, VL, VBMI and VNNI, with zmm and mask registers saved.
+  kCpuAvx2 = 1u << 0,        ///< AVX2 and F16C, with the upper halves of ymm saved.
+  kCpuAvx512 = 1u << 1,      ///< AVX-512 F, BW, DQ and VL, with zmm and mask registers saved.
+  kCpuAvx512Vnni = 1u << 2,  ///< AVX-512 VNNI.
 };
 
 /// The int8 dot product that a table's kernels are made of, on registers alone, for kernels/ceilings.h.
@@ -146,6 +150,7 @@ extern const TokenKernels kPortableTokenKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512VnniKernels;
 extern const TokenKernels kAvx2TokenKernels;
 extern const TokenKernels kAvx512TokenKernels;
 #endif

@@ -15,6 +15,7 @@ namespace {
 // Best first.
 constexpr const KernelTable* kTables[] = {
 #if defined(__x86_64__)
+    &kAvx512VnniKernels,
     &kAvx512Kernels,
     &kAvx2Kernels,
 #endif
@@ -46,11 +47,12 @@ uint32_t CpuBitsOf(const X86Features& f) {
   uint32_t bits = 0;
   if (ymm && (f.leaf1_ecx & kF16c) != 0 && (f.leaf7_ebx & kAvx2) != 0) bits |= kCpuAvx2;
   constexpr uint32_t kFoundation = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31;
-  constexpr uint32_t kAvx512Ebx = kFoundation | kDq | kBw | kVl, kVbmiVnni = 1u << 1 | 1u << 11;
+  constexpr uint32_t kAvx512Ebx = kFoundation | kDq | kBw | kVl;
+  constexpr uint32_t kVnni = 1u << 11;
   constexpr uint64_t kZmmState = 0xe0;  // mask registers, upper halves of zmm0-15, zmm16-31
-  if (ymm && (f.xcr0 & kZmmState) == kZmmState && (f.leaf7_ebx & kAvx512Ebx) == kAvx512Ebx &&
-      (f.leaf7_ecx & kVbmiVnni) == kVbmiVnni) {
+  if (ymm && (f.xcr0 & kZmmState) == kZmmState && (f.leaf7_ebx & kAvx512Ebx) == kAvx512Ebx) {
     bits |= kCpuAvx512;
+    if ((f.leaf7_ecx & kVnni) != 0) bits |= kCpuAvx512Vnni;
   }
   return bits;
 }
@@ -109,8 +111,10 @@ const TokenKernels& TokenKernelsFor(const KernelTable& table) {
 
 const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols) {
   if (cols % quant::kActGroup != 0) return nullptr;
-  for (size_t i = 0; i < table.tile_count; ++i) {
-    if (table.tiles[i].ggml_id == type.ggml_id) return &table.tiles[i];
+  for (const KernelTable* t = &table; t != nullptr; t = t->base) {
+    for (size_t i = 0; i < t->tile_count; ++i) {
+      if (t->tiles[i].ggml_id == type.ggml_id) return &t->tiles[i];
+    }
   }
   return nullptr;
 }

@@ -30,6 +30,23 @@ TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
   EXPECT_EQ(CpuBitsOf(f), 0u);
 }
 
+TEST(CpuBitsTest, VnniIsApartFromTheRestOfAvx512) {
+  constexpr uint32_t kLeaf1 = 1u << 27 | 1u << 28 | 1u << 29, kAvx2 = 1u << 5, kVnni = 1u << 11;
+  constexpr uint32_t kAvx512[] = {1u << 16, 1u << 17, 1u << 30, 1u << 31};  // F, DQ, BW, VL
+  X86Features all = {kLeaf1, kAvx2, kVnni, 0xe7};
+  for (const uint32_t bit : kAvx512) all.leaf7_ebx |= bit;
+  EXPECT_EQ(CpuBitsOf(all), kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni);
+  X86Features f = all;
+  f.leaf7_ecx = 0;  // Skylake-X
+  EXPECT_EQ(CpuBitsOf(f), kCpuAvx2 | kCpuAvx512);
+  for (const uint32_t bit : kAvx512) {
+    f = all, f.leaf7_ebx &= ~bit;
+    EXPECT_EQ(CpuBitsOf(f), kCpuAvx2) << bit;
+  }
+  f = all, f.xcr0 = 0x7;  // the OS does not save zmm
+  EXPECT_EQ(CpuBitsOf(f), kCpuAvx2);
+}
+
 TEST(SelectTest, PortableIsLastAndNeedsNothing) {
   ASSERT_FALSE(AllKernelTables().empty());
   EXPECT_EQ(AllKernelTables().back(), &kPortableKernels);

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kReadChunk = 1 << 20;
 
 uint64_t TableBytes(int64_t max_rows, int64_t cols, const TileKernels& tiles) {
-  return static_cast<uint64_t>(std::min(max_rows, kMostSingly) * quant::ActGroups(cols) * tiles.table_bytes);
+  return static_cast<uint64_t>(std::min(max_rows, tiles.most_singly) * quant::ActGroups(cols) * tiles.table_bytes);
 }
 
 }  // namespace
@@ -88,6 +88,15 @@ Result<std::unique_ptr<Tensor>> CpuTensor::Make(int64_t max_rows, int64_t cols) 
   return std::unique_ptr<Tensor>(new CpuTensor(max_rows, cols, std::move(values)));
 }
 
+Status TileScratch::Fit(const TileKernels& tiles, int threads) {
+  const int64_t work = std::max(work_bytes_, (tiles.scratch_bytes + 63) / 64 * 64);
+  const int64_t y = tiles.most_bands * tiles.most_tokens * kBandRows * static_cast<int64_t>(sizeof(float));
+  if (work == work_bytes_ && y <= y_bytes_) return {};
+  BONSAI_ASSIGN(bytes_, Buffer::Allocate(static_cast<size_t>((work + std::max(y, y_bytes_)) * threads)));
+  work_bytes_ = work, y_bytes_ = std::max(y, y_bytes_);
+  return {};
+}
+
 Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool with_i8,
                                           std::span<const TileKernels* const> tiles) {
   BONSAI_CHECK(max_rows > 0 && cols > 0);
@@ -101,8 +110,10 @@ Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool w
     if (act->FindForm(*kernels) != nullptr) continue;
     TileForm form = {kernels, {}, {}, {}};
     BONSAI_ASSIGN(form.tables, Buffer::Allocate(TableBytes(max_rows, cols, *kernels)));
-    BONSAI_ASSIGN(form.regrouped, Buffer::Allocate(padded));
-    BONSAI_ASSIGN(form.sums, Buffer::Allocate(groups * sizeof(int32_t)));
+    if (kernels->regroup != nullptr) {
+      BONSAI_ASSIGN(form.regrouped, Buffer::Allocate(padded));
+      BONSAI_ASSIGN(form.sums, Buffer::Allocate(groups * sizeof(int32_t)));
+    }
     act->forms_.push_back(std::move(form));
   }
   return std::unique_ptr<Act>(std::move(act));
@@ -115,7 +126,8 @@ uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8, std::span<c
   for (size_t i = 0; i < tiles.size(); ++i) {
     const auto same = [&](const TileKernels* earlier) { return TileForm::Same(*earlier, *tiles[i]); };
     if (std::any_of(tiles.begin(), tiles.begin() + static_cast<ptrdiff_t>(i), same)) continue;
-    bytes += groups * (quant::kActGroup + sizeof(int32_t)) + TableBytes(max_rows, cols, *tiles[i]);
+    if (tiles[i]->regroup != nullptr) bytes += groups * (quant::kActGroup + sizeof(int32_t));
+    bytes += TableBytes(max_rows, cols, *tiles[i]);
   }
   return bytes;
 }
@@ -134,6 +146,7 @@ void CpuAct::MakeTables(TileForm& form, int64_t t, int64_t begin, int64_t end) {
 }
 
 void CpuAct::Regroup(TileForm& form, int64_t t) {
+  if (form.kernels->regroup == nullptr) return;
   form.kernels->regroup(codes_.as<int8_t>() + t * stride(), groups(), form.regrouped.as<int8_t>() + t * stride(),
                         form.sums.as<int32_t>() + t * groups());
 }

@@ -79,11 +79,6 @@ class CpuTensor : public Tensor {
   Buffer values_;
 };
 
-/// Up to this many tokens the kernel for one token is used for each in turn; from there on the one for many. Measured
-/// on a Zen 4 with AVX-512, 1.7B shape, tokens a second one by one and together: 3 tokens 188 and 132, 6 tokens 204 and
-/// 177.
-inline constexpr int64_t kMostSingly = 6;
-
 /// What tile kernels read of an activation, for one layout.
 struct TileForm {
   const TileKernels* kernels;  ///< One that reads the form: others with the same functions read it too.
@@ -91,8 +86,28 @@ struct TileForm {
 
   /// Formats can share a form: Q2_0 and TQ2_0 do.
   static bool Same(const TileKernels& a, const TileKernels& b) {
-    return a.make_tables == b.make_tables && a.table_bytes == b.table_bytes && a.regroup == b.regroup;
+    return a.make_tables == b.make_tables && a.table_bytes == b.table_bytes && a.most_singly == b.most_singly &&
+           a.regroup == b.regroup;
   }
+};
+
+/// What TileKernels::many works in, for each thread.
+class TileScratch {
+ public:
+  struct Slice {
+    std::byte* work;  ///< TileKernels::scratch_bytes, aligned to 64 bytes.
+    float* y;         ///< most_bands × most_tokens × kBandRows.
+  };
+  /// Makes room for these kernels beside those that it has room for. kOutOfMemory.
+  Status Fit(const TileKernels& tiles, int threads);
+  Slice Of(int thread) {
+    std::byte* start = bytes_.data() + thread * (work_bytes_ + y_bytes_);
+    return {start, reinterpret_cast<float*>(start + work_bytes_)};
+  }
+
+ private:
+  Buffer bytes_;
+  int64_t work_bytes_ = 0, y_bytes_ = 0;  // of one thread
 };
 
 /// Floats always (they are where producers build a row: heads that attention writes do not end at group borders),
@@ -124,6 +139,7 @@ class CpuAct : public Act {
     return form.tables.data() + t * groups() * form.kernels->table_bytes;
   }
   I8Rows regrouped_rows(const TileForm& form, int64_t first) const {
+    if (form.kernels->regroup == nullptr) return i8_rows(first);
     return {form.regrouped.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
   }
   const int32_t* sums(const TileForm& form, int64_t first) const { return form.sums.as<int32_t>() + first * groups(); }
