@@ -37,7 +37,7 @@ inline __m512 Scales(const uint16_t* rows) {
   return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(rows)));
 }
 
-/// Signs of the five columns in the 32 entries, arranged for vpmaddubsw: for even entries `first` multiplies columns 0
+/// Signs of the five columns in the 32 entries, as vpmaddubsw takes them. For even entries `first` multiplies columns 0
 /// and 1 and `second` columns 2 and 3, for odd entries the other way around; `last` multiplies column 4.
 struct Signs {
   alignas(64) int8_t first[64] = {}, second[64] = {}, last[64] = {};
@@ -57,40 +57,31 @@ struct Signs {
 };
 constexpr Signs kSigns;
 
-/// The sums of four columns and of the upper half of the words of `fifth`; all codes + 128, the unsigned side of
-/// vpmaddubsw.
-inline void MakeField(uint32_t four, uint32_t fifth, FieldSums* out) {
-  const auto* s = reinterpret_cast<const __m512i*>(&kSigns);
-  const __m512i x = _mm512_set1_epi32(static_cast<int32_t>(four)), swapped = _mm512_rol_epi32(x, 16);
-  const __m512i last = _mm512_set1_epi32(static_cast<int32_t>(fifth));
-  const __m512i a = _mm512_add_epi16(s[3], _mm512_maddubs_epi16(x, s[0]));
-  const __m512i b = _mm512_add_epi16(_mm512_maddubs_epi16(swapped, s[1]), _mm512_maddubs_epi16(last, s[2]));
-  _mm512_store_si512(out, _mm512_add_epi16(a, b));
-}
-
-/// One code + 128 in the upper half of both words.
-inline uint32_t Twice(int8_t code) { return (static_cast<uint8_t>(code) ^ 0x80u) * 0x01000100u; }
-
-/// Codes + 128 in the four bytes.
-inline uint32_t Four(int8_t a, int8_t b, int8_t c, int8_t d) {
-  const int8_t codes[4] = {a, b, c, d};
-  uint32_t four;
-  std::memcpy(&four, codes, 4);
-  return four ^ 0x80808080u;
+/// The sums of columns c to c + 4 of 16, whose codes + 128 (the unsigned side of vpmaddubsw) fill each lane of x.
+inline void MakeField(__m512i x, int c, FieldSums* out) {
+  const auto* signs = reinterpret_cast<const __m512i*>(&kSigns);
+  const __m512i four = _mm512_shuffle_epi8(x, _mm512_set1_epi32(0x03020100 + 0x01010101 * c));
+  const __m512i last = _mm512_shuffle_epi8(x, _mm512_set1_epi8(static_cast<char>(c + 4)));
+  const __m512i a = _mm512_add_epi16(signs[3], _mm512_maddubs_epi16(four, signs[0]));
+  const __m512i b = _mm512_maddubs_epi16(_mm512_rol_epi32(four, 16), signs[1]);
+  _mm512_store_si512(out, _mm512_add_epi16(a, _mm512_add_epi16(b, _mm512_maddubs_epi16(last, signs[2]))));
 }
 
 /// The tables of 128 codes, `stride` apart.
 void MakeTables(const int8_t* q, int64_t stride, FieldSums* out) {
+  const __m512i bias = _mm512_set1_epi8(static_cast<char>(128));
   for (int w = 0; w < 8; ++w) {
-    for (int f = 0; f < 3; ++f, out += stride) {
-      uint32_t four;
-      std::memcpy(&four, q + 16 * w + 5 * f, 4);
-      MakeField(four ^ 0x80808080u, Twice(q[16 * w + 5 * f + 4]), out);
-    }
+    const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 16 * w));
+    const __m512i x = _mm512_xor_si512(_mm512_broadcast_i32x4(codes), bias);
+#pragma GCC unroll 3
+    for (int f = 0; f < 3; ++f, out += stride) MakeField(x, 5 * f, out);
   }
-  const int8_t* top = q + 15;
-  MakeField(Four(top[0], top[16], top[32], top[48]), Twice(top[64]), out);
-  MakeField(Four(top[80], top[96], top[112], 0), Twice(0), out + stride);
+  alignas(16) int8_t top[16] = {};  // columns 15, 31, …; and two that do not exist
+  for (int w = 0; w < 8; ++w) top[w] = q[16 * w + 15];
+  const __m128i codes = _mm_load_si128(reinterpret_cast<const __m128i*>(top));
+  const __m512i x = _mm512_xor_si512(_mm512_broadcast_i32x4(codes), bias);
+  MakeField(x, 0, out);
+  MakeField(x, 5, out + stride);
 }
 
 /// The top bits of words, one after another: acc with bit `bit` from the top of `word`.

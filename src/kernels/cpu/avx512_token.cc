@@ -107,7 +107,7 @@ inline void StoreI8(int8_t* p, V16 v) {
 
 }  // namespace
 
-const TokenKernels kAvx512TokenKernels = {kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, Attend, RmsNorm, SwiGlu, Quantize};
+const TokenKernels kAvx512TokenKernels = {kCpuAvx2 | kCpuAvx512, Attend, RmsNorm, SwiGlu, Quantize};
 
 }  // namespace bonsai::kernels
 

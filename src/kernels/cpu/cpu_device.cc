@@ -39,6 +39,19 @@ int64_t TotalRows(std::span<const SequenceRows> sequences) {
   return rows;
 }
 
+/// How the tokens of a batch are cut for TileKernels::many: `count` chunks of `tokens`, the last one shorter. Chunks
+/// are equal, so that none pays for its tiles with few tokens (512 tokens in five of 104, not four of 126 and one of
+/// 8), but whole octets, which kernels prefer.
+struct Chunks {
+  int64_t count, tokens;
+};
+Chunks ChunksOf(const CpuMatrix& w, int64_t rows) {
+  if (w.tiles() == nullptr || rows <= w.tiles()->most_singly) return {1, rows};
+  const int64_t most = w.tiles()->most_tokens, least = (rows + most - 1) / most;
+  const int64_t tokens = std::min(((rows + least - 1) / least + 7) / 8 * 8, most);
+  return {(rows + tokens - 1) / tokens, tokens};
+}
+
 /// Where row i (counted through the sequences in order) of a batch is.
 struct RowPlace {
   int64_t row;
@@ -167,12 +180,12 @@ void CpuDevice::MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y
 
 void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows) {
   BONSAI_CHECK(rows <= x.max_rows());
-  int64_t total = 0;  // the bands of all targets, numbered through
+  int64_t total = 0;  // the bands of all targets × chunks of tokens, numbered through
   bool tiled = false;
   for (const Target& target : targets) {
     BONSAI_CHECK(target.w->spec().cols == x.cols() && (x.has_i8() || !TakesI8(*target.w)));
     BONSAI_CHECK(target.w->tiles() == nullptr || x.FindForm(*target.w->tiles()) != nullptr);
-    total += target.w->bands();
+    total += target.w->bands() * ChunksOf(*target.w, rows).count;
     tiled = tiled || target.w->tiles() != nullptr;
   }
   if (tiled) PrepareTiles(targets, x, rows);
@@ -180,7 +193,7 @@ void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t row
     const Slice slice = SliceOf(static_cast<size_t>(total), thread, threads);
     auto begin = static_cast<int64_t>(slice.begin), end = static_cast<int64_t>(slice.end);
     for (const Target& target : targets) {
-      const int64_t count = target.w->bands();
+      const int64_t count = target.w->bands() * ChunksOf(*target.w, rows).count;
       const int64_t first = std::clamp<int64_t>(begin, 0, count), last = std::clamp<int64_t>(end, 0, count);
       begin -= count, end -= count;
       if (first == last) continue;
@@ -243,20 +256,15 @@ void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows
   const CpuMatrix& w = *target.w;
   const TileKernels& tiles = *w.tiles();
   const TileForm& form = *x.FindForm(tiles);
-  // Chunks are equal, so that none pays for its tiles with few tokens: 512 tokens in five of 104 and not in four of 126
-  // and one of 8. But whole octets, which kernels prefer.
-  const int64_t chunks = (rows + tiles.most_tokens - 1) / tiles.most_tokens;
-  const int64_t step = std::min(((rows + chunks - 1) / chunks + 7) / 8 * 8, tiles.most_tokens);
-  for (int64_t t = 0; t < rows; t += step) {
-    const int64_t tokens = std::min(step, rows - t);
-    for (int64_t band = first; band < last; band += tiles.most_bands) {
-      const int64_t bands = std::min(tiles.most_bands, last - band);
-      tiles.many(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, scratch.work,
-                 scratch.y);
-      for (int64_t i = 0; i < tokens; ++i) {  // a row of the output at a time: rows can lie 16 KiB apart
-        for (int64_t b = 0; b < bands; ++b) {
-          StoreBand(target, t + i, band + b, scratch.y + (b * tokens + i) * kBandRows);
-        }
+  const int64_t step = ChunksOf(w, rows).tokens;
+  for (int64_t item = first, bands; item < last; item += bands) {
+    const int64_t t = item / w.bands() * step, tokens = std::min(step, rows - t), band = item % w.bands();
+    bands = std::min({tiles.most_bands, w.bands() - band, last - item});
+    tiles.many(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, scratch.work,
+               scratch.y);
+    for (int64_t i = 0; i < tokens; ++i) {  // a row of the output at a time: rows can lie 16 KiB apart
+      for (int64_t b = 0; b < bands; ++b) {
+        StoreBand(target, t + i, band + b, scratch.y + (b * tokens + i) * kBandRows);
       }
     }
   }
