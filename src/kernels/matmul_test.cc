@@ -43,10 +43,11 @@ struct Shape {
 // Odd row counts, single rows, widths that are no multiple of anything (floats) or end in a short group (Q8_0), widths
 // beyond one decode chunk of 1,024.
 constexpr Shape kShapes[] = {
-    {"Q2_0", 1, 64},   {"Q2_0", 37, 128}, {"Q2_0", 70, 2240},  {"TQ2_0", 1, 256}, {"TQ2_0", 131, 1280},
-    {"Q1_0", 1, 128},  {"Q1_0", 37, 256}, {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},   {"Q8_0", 65, 160},
-    {"Q8_0", 7, 2176}, {"F32", 1, 1},     {"F32", 5, 64},      {"F32", 33, 172},  {"F16", 17, 172},
-    {"F16", 3, 1024},  {"F16", 2, 1031},  {"BF16", 9, 65},     {"BF16", 70, 300}, {"F32", 2, 2500},
+    {"Q2_0", 1, 64},      {"Q2_0", 37, 128}, {"Q2_0", 70, 2240}, {"PQ2_0", 70, 2304}, {"TQ2_0", 1, 256},
+    {"TQ2_0", 131, 1280}, {"Q1_0", 1, 128},  {"Q1_0", 37, 256},  {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},
+    {"Q8_0", 65, 160},    {"Q8_0", 7, 2176}, {"F32", 1, 1},      {"F32", 5, 64},      {"F32", 33, 172},
+    {"F16", 17, 172},     {"F16", 3, 1024},  {"F16", 2, 1031},   {"BF16", 9, 65},     {"BF16", 70, 300},
+    {"F32", 2, 2500},
 };
 
 class MatMulTest : public testing::TestWithParam<std::tuple<Shape, ActType>> {};
@@ -161,7 +162,7 @@ TEST(MatMulGroupTest, FaultyActivationsReachTheOutput) {
 TEST(MatMulGroupTest, IntegerProductIsTheContractToTheBit) {
   for (const std::string& isa : Isas()) {
     const auto device = MakeDevice(1, ActType::kI8, isa);
-    for (const char* type_name : {"Q1_0", "Q2_0", "TQ2_0", "Q8_0"}) {
+    for (const char* type_name : {"Q1_0", "Q2_0", "PQ2_0", "TQ2_0", "Q8_0"}) {
       constexpr int64_t kRows = 20, kCols = 768;
       TestMatrix m = MakeMatrix(*device, type_name, kRows, kCols, 8);
       const quant::Type& type = *m.w->spec().type;

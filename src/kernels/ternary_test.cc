@@ -106,7 +106,7 @@ TEST(CrumbTileTest, Q2LayoutAndBack) {
     std::memcpy(band.data(), tiles.data(), band.size());
     for (int64_t r = 0; r < 64; ++r) {
       for (int64_t c = 0; r < rows && c < kCols; ++c) {
-        const auto block = quant::q2_0::Load(bytes.data() + r * row_bytes + c / 64 * 18);
+        const auto block = quant::q2_0::Load<64>(bytes.data() + r * row_bytes + c / 64 * 18);
         ASSERT_EQ(CodeAt<Q2Tile>(band, c / 128, r, c % 128), quant::q2_0::Code(block, c % 64)) << r << ", " << c;
         ASSERT_EQ(tiles[static_cast<size_t>(c / 128)].scale[c / 64 % 2][r], block.d);
       }
@@ -153,8 +153,8 @@ struct Case {
 
 // Several bands and a last one that is not full; widths of one tile, of many, and for Q2_0 of one and a half, which has
 // no tiles.
-constexpr Case kCases[] = {{"Q2_0", 1, 128},  {"Q2_0", 130, 640},  {"Q2_0", 20, 192},
-                           {"TQ2_0", 1, 256}, {"TQ2_0", 130, 768}, {"TQ2_0", 70, 17152}};
+constexpr Case kCases[] = {{"Q2_0", 1, 128},    {"Q2_0", 130, 640}, {"Q2_0", 20, 192},   {"PQ2_0", 1, 128},
+                           {"PQ2_0", 130, 640}, {"TQ2_0", 1, 256},  {"TQ2_0", 130, 768}, {"TQ2_0", 70, 17152}};
 
 class TernaryTest : public testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Cases, TernaryTest, testing::ValuesIn(kCases), [](const auto& tested) {

@@ -21,7 +21,10 @@ constexpr Type kTypes[] = {
     {"BF16", 30, 1, sizeof(bf16::Block), true, bf16::Decode, bf16::Encode, bf16::Dot, nullptr},
     {"Q8_0", 8, q8_0::kWeights, sizeof(q8_0::Block), false, q8_0::Decode, q8_0::Encode, q8_0::Dot, q8_0::DotI8},
     {"Q1_0", 41, q1_0::kWeights, sizeof(q1_0::Block), false, q1_0::Decode, q1_0::Encode, q1_0::Dot, q1_0::DotI8},
-    {"Q2_0", 42, q2_0::kWeights, sizeof(q2_0::Block), false, q2_0::Decode, q2_0::Encode, q2_0::Dot, q2_0::DotI8},
+    {"Q2_0", 42, 64, sizeof(q2_0::Block<64>), false, q2_0::Decode<64>, q2_0::Encode<64>, q2_0::Dot<64>,
+     q2_0::DotI8<64>},
+    {"PQ2_0", 142, 128, sizeof(q2_0::Block<128>), false, q2_0::Decode<128>, q2_0::Encode<128>, q2_0::Dot<128>,
+     q2_0::DotI8<128>},
     {"TQ2_0", 35, tq2_0::kWeights, sizeof(tq2_0::Block), false, tq2_0::Decode, tq2_0::Encode, tq2_0::Dot, tq2_0::DotI8},
 };
 
@@ -31,7 +34,7 @@ struct KnownName {
 };
 
 // What other programs write. 4 and 5 were withdrawn before GGUF existed; 31-33 and 37-38 are layouts that files no
-// longer hold; 36 was such a layout too and is BitNet's I2_S in files that exist; 142 and 143 are Prism's.
+// longer hold; 36 was such a layout too and is BitNet's I2_S in files that exist; 143 is Prism's.
 constexpr KnownName kNotRun[] = {
     {2, "Q4_0"},        {3, "Q4_1"},        {6, "Q5_0"},      {7, "Q5_1"},      {9, "Q8_1"},     {10, "Q2_K"},
     {11, "Q3_K"},       {12, "Q4_K"},       {13, "Q5_K"},     {14, "Q6_K"},     {15, "Q8_K"},    {16, "IQ2_XXS"},
@@ -39,7 +42,7 @@ constexpr KnownName kNotRun[] = {
     {23, "IQ4_XS"},     {24, "I8"},         {25, "I16"},      {26, "I32"},      {27, "I64"},     {28, "F64"},
     {29, "IQ1_M"},      {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {34, "TQ1_0"},   {36, "I2_S"},
     {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {39, "MXFP4"},    {40, "NVFP4"},    {134, "IQ1_BN"}, {135, "IQ2_BN"},
-    {142, "PQ2_0"},     {143, "PTQ1_0"},
+    {143, "PTQ1_0"},
 };
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {

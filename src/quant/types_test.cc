@@ -113,8 +113,21 @@ TEST(TypesTest, Tq2Bytes) {
   EXPECT_EQ(Decode(35, bytes, 256), values);
 }
 
+TEST(TypesTest, PQ2Bytes) {
+  // d = 1.5 = 0x3e00. Element 0 is +d (2), 1 is -d (0), the rest 0 (1: 0x55), 127 is -d.
+  std::vector<float> values(128, 0.0f);
+  values[0] = 1.5f, values[1] = -1.5f, values[127] = -1.5f;
+  std::vector<uint8_t> bytes(34, 0x55);
+  bytes[0] = 0x00, bytes[1] = 0x3e, bytes[2] = 0x52, bytes[33] = 0x15;
+  EXPECT_EQ(Encode(142, values), bytes);
+  EXPECT_EQ(Decode(142, bytes, 128), values);
+  bytes[18] = 0xc6;  // 2, 1, 0, 3: elements 64 to 67
+  values[64] = 1.5f, values[66] = -1.5f, values[67] = 3.0f;
+  EXPECT_EQ(Decode(142, bytes, 128), values);
+}
+
 TEST(TypesTest, TwoBitNonFiniteAndTinyBlocksAreDefined) {
-  for (const uint32_t id : {42u, 35u}) {
+  for (const uint32_t id : {42u, 142u, 35u}) {
     std::vector<float> values(256, 1.0f);
     values[5] = std::numeric_limits<float>::infinity();
     EXPECT_FALSE(std::isfinite(Decode(id, Encode(id, values), 256)[5])) << id;

@@ -1,5 +1,5 @@
-// AVX-512 kernels over tiles of Q2_0 and TQ2_0, with VNNI (Intel since Cascade Lake, AMD since Zen 4). Q1_0 needs no
-// multiplications: cpu/avx512.cc.
+// AVX-512 kernels over tiles of Q2_0, PQ2_0 and TQ2_0, with VNNI (Intel since Cascade Lake, AMD since Zen 4). Q1_0
+// needs no multiplications: cpu/avx512.cc.
 //
 // One token. A look-up of two weights a nibble would cost 11 instructions a 256 weights. Masking four codes out of each
 // byte where they stand costs 8: vpdpbusd adds 4^i·code·x exactly, into one accumulator for each of the four places i,
@@ -247,6 +247,8 @@ void ManyTokens(const std::byte* band, int64_t, int64_t groups, const I8Rows& x,
 constexpr TileKernels kTiles[] = {
     {42, sizeof(Q2Tile), PackQ2, UnpackQ2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<2>,
      RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<2>>},
+    {142, sizeof(Tq2Tile), PackPq2, UnpackPq2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<1>,
+     RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>},
     {35, sizeof(Tq2Tile), PackTq2, UnpackTq2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<1>,
      RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>}};
 

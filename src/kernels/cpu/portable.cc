@@ -79,7 +79,8 @@ void Q1I8(const quant::Type&, const std::byte* w, int64_t cols, const I8Rows& x,
 
 #include "kernels/cpu/portable_ceiling.inc"
 
-constexpr RowKernels kRows[] = {{41, Q1I8, Q1F32}, {42, Q2RowI8, nullptr}, {35, Tq2RowI8, nullptr}};
+constexpr RowKernels kRows[] = {
+    {41, Q1I8, Q1F32}, {42, Q2RowI8, nullptr}, {142, Pq2RowI8, nullptr}, {35, Tq2RowI8, nullptr}};
 
 }  // namespace
 

@@ -37,15 +37,16 @@ float Scale(const std::byte* block, size_t at) {
 }
 
 /// Columns that share both scales, how they are found and expanded to -1, 0, +1, +2.
+template <int64_t kWeights>
 struct Q2 {
-  static constexpr int64_t kColumns = quant::q2_0::kWeights;
+  static constexpr int64_t kColumns = kWeights;
 
   static float Expand(const std::byte* row, int64_t part, int8_t* w) {
-    using Block = quant::q2_0::Block;
+    using Block = quant::q2_0::Block<kWeights>;
     const std::byte* block = row + part * static_cast<int64_t>(sizeof(Block));
     const uint8_t* qs = Bytes(block, offsetof(Block, qs));
-    uint32_t spread[16];  // four codes of a byte in four bytes
-    for (int m = 0; m < 16; ++m) {
+    uint32_t spread[kWeights / 4];  // four codes of a byte in four bytes
+    for (int m = 0; m < kWeights / 4; ++m) {
       const uint32_t byte = qs[m];
       const uint32_t nibbles = (byte | byte << 12) & 0x000f000fu;
       spread[m] = (nibbles | nibbles << 6) & 0x03030303u;
@@ -87,7 +88,11 @@ void RowI8(const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* 
 }  // namespace
 
 void Q2RowI8(const quant::Type&, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {
-  RowI8<Q2>(w, cols, x, n, y);
+  RowI8<Q2<64>>(w, cols, x, n, y);
+}
+
+void Pq2RowI8(const quant::Type&, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {
+  RowI8<Q2<128>>(w, cols, x, n, y);
 }
 
 void Tq2RowI8(const quant::Type&, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {

@@ -55,36 +55,59 @@ void Store(const Tile& tile, int64_t k, std::byte* band) {
   std::memcpy(band + k * static_cast<int64_t>(sizeof(tile)), &tile, sizeof(tile));
 }
 
-}  // namespace
+// Q2_0 and PQ2_0: blocks of kWeights, two or one a tile and row.
 
-void PackQ2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band) {
-  constexpr int64_t kBytes = sizeof(quant::q2_0::Block);
+template <int64_t kWeights>
+void PackBlocks(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band) {
+  constexpr int kParts = 128 / kWeights, kSteps = 8 / kParts;
+  constexpr int64_t kBytes = sizeof(quant::q2_0::Block<kWeights>);
   for (int64_t k = 0; k < groups; ++k) {
-    Q2Tile tile = {};
+    CrumbTile<kParts> tile = {};
     for (int64_t r = 0; r < count; ++r) {
-      for (int half = 0; half < 2; ++half) {
-        const quant::q2_0::Block block = quant::q2_0::Load(rows + r * row_bytes + (2 * k + half) * kBytes);
-        tile.scale[half][r] = block.d;
-        for (int s = 0; s < 4; ++s) PutWord(tile, r, 4 * half + s, Transpose(Word(block.qs + 4 * s)));
+      for (int part = 0; part < kParts; ++part) {
+        const auto block = quant::q2_0::Load<kWeights>(rows + r * row_bytes + (kParts * k + part) * kBytes);
+        tile.scale[part][r] = block.d;
+        for (int s = 0; s < kSteps; ++s) PutWord(tile, r, kSteps * part + s, Transpose(Word(block.qs + 4 * s)));
       }
     }
     Store(tile, k, band);
   }
 }
 
-void UnpackQ2(const std::byte* band, int64_t row, int64_t groups, std::byte* out) {
-  const auto* tiles = reinterpret_cast<const Q2Tile*>(band);
+template <int64_t kWeights>
+void UnpackBlocks(const std::byte* band, int64_t row, int64_t groups, std::byte* out) {
+  constexpr int kParts = 128 / kWeights, kSteps = 8 / kParts;
+  const auto* tiles = reinterpret_cast<const CrumbTile<kParts>*>(band);
   for (int64_t k = 0; k < groups; ++k) {
-    for (int half = 0; half < 2; ++half, out += sizeof(quant::q2_0::Block)) {
-      quant::q2_0::Block block;
-      block.d = tiles[k].scale[half][row];
-      for (int s = 0; s < 4; ++s) {
-        const uint32_t word = Transpose(GetWord(tiles[k], row, 4 * half + s));
+    for (int part = 0; part < kParts; ++part) {
+      quant::q2_0::Block<kWeights> block;
+      block.d = tiles[k].scale[part][row];
+      for (int s = 0; s < kSteps; ++s) {
+        const uint32_t word = Transpose(GetWord(tiles[k], row, kSteps * part + s));
         std::memcpy(block.qs + 4 * s, &word, sizeof(word));
       }
       std::memcpy(out, &block, sizeof(block));
+      out += sizeof(block);
     }
   }
+}
+
+}  // namespace
+
+void PackQ2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band) {
+  PackBlocks<64>(rows, row_bytes, count, groups, band);
+}
+
+void UnpackQ2(const std::byte* band, int64_t row, int64_t groups, std::byte* out) {
+  UnpackBlocks<64>(band, row, groups, out);
+}
+
+void PackPq2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band) {
+  PackBlocks<128>(rows, row_bytes, count, groups, band);
+}
+
+void UnpackPq2(const std::byte* band, int64_t row, int64_t groups, std::byte* out) {
+  UnpackBlocks<128>(band, row, groups, out);
 }
 
 void PackTq2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band) {

@@ -1,5 +1,5 @@
-// Layout of tiles (kernels/cpu/isa.h) of two-bit weights, Q2_0 and TQ2_0, for dot products of unsigned bytes with int8.
-// Portable code, as in cpu/tiles.h.
+// Layout of tiles (kernels/cpu/isa.h) of two-bit weights, Q2_0, PQ2_0 and TQ2_0, for dot products of unsigned bytes
+// with int8. Portable code, as in cpu/tiles.h.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ struct alignas(64) CrumbTile {
 /// 2,304 bytes: exactly the 2.25 bits a weight of the file.
 using Q2Tile = CrumbTile<2>;
 static_assert(sizeof(Q2Tile) == 64 * (4 + 32));
-/// 2,176 bytes, 2.125 bits a weight where the file has 2.0625: a block of TQ2_0 fills two tiles, and its scale is in
-/// both.
+/// 2,176 bytes: exactly the 2.125 bits a weight of PQ2_0. TQ2_0 has 2.0625 in the file: a block fills two tiles, and
+/// its scale is in both.
 using Tq2Tile = CrumbTile<1>;
 static_assert(sizeof(Tq2Tile) == 64 * (2 + 32));
 
@@ -32,9 +32,11 @@ struct alignas(64) CrumbInput {
 };
 static_assert(sizeof(CrumbInput) == 192);
 
-/// TileKernels::pack and unpack of both formats.
+/// TileKernels::pack and unpack of the three formats.
 void PackQ2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band);
 void UnpackQ2(const std::byte* band, int64_t row, int64_t groups, std::byte* out);
+void PackPq2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band);
+void UnpackPq2(const std::byte* band, int64_t row, int64_t groups, std::byte* out);
 void PackTq2(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t groups, std::byte* band);
 void UnpackTq2(const std::byte* band, int64_t row, int64_t groups, std::byte* out);
 
