@@ -1,6 +1,7 @@
 // bonsai run: a prompt in, text out.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -83,7 +84,7 @@ void AddFlags(CLI::App& app, Flags& f) {
   app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
   app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
-  app.add_flag("-v,--verbose", f.verbose, "Print device and speed on stderr");
+  app.add_flag("-v,--verbose", f.verbose, "Print device, load time and speed on stderr");
   f.engine.AddTo(app);
 }
 
@@ -165,11 +166,12 @@ void PrintEnd(const engine::GenerateResult& r, int32_t context) {
     fmt::print(stderr, "bonsai: stopped: length, the context of {} tokens is full (-c makes it longer)\n", context);
 }
 
-void PrintSpeed(const engine::Engine& e, const engine::GenerateResult& r) {
+void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::GenerateResult& r) {
   const auto n = static_cast<double>(r.tokens.size());
-  fmt::print(stderr, "[{}; prompt {} tokens, {:.1f} tok/s; generated {} tokens, {:.1f} tok/s; {}]\n", e.device_name(),
-             r.prompt_tokens, r.prompt_tokens / std::max(r.prompt_seconds, 1e-9), r.tokens.size(),
-             n / std::max(r.generate_seconds, 1e-9), engine::FinishReasonName(r.reason));
+  fmt::print(stderr,
+             "[{}; loaded in {:.2f} s; prompt {} tokens, {:.1f} tok/s; generated {} tokens, {:.1f} tok/s; {}]\n",
+             e.device_name(), load_seconds, r.prompt_tokens, r.prompt_tokens / std::max(r.prompt_seconds, 1e-9),
+             r.tokens.size(), n / std::max(r.generate_seconds, 1e-9), engine::FinishReasonName(r.reason));
 }
 
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
@@ -181,7 +183,9 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
     loading.Update(done, total);
     return true;
   };
+  const auto start = std::chrono::steady_clock::now();
   BONSAI_ASSIGN(const auto e, engine::Engine::Load(std::move(source), options));
+  const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loading.Clear();
   BONSAI_ASSIGN(const Prompt prompt, MakePrompt(f, e->tokenizer()));
 
@@ -206,7 +210,7 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
   if (f.output_ids) Emit(fmt::format("{}\n", fmt::join(result.tokens, ",")));
   if (f.json) PrintJson(prompt, text, result);
   if (stream) PrintEnd(result, e->plan().context);
-  if (f.verbose || (stream && StdoutIsTerminal() && StderrIsTerminal())) PrintSpeed(*e, result);
+  if (f.verbose || (stream && StdoutIsTerminal() && StderrIsTerminal())) PrintSpeed(*e, load_seconds, result);
   return {};
 }
 
