@@ -119,8 +119,11 @@ struct TokenKernels {
 
 /// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
 enum CpuBits : uint32_t {
-  kCpuAvx2 = 1u << 0,    ///< AVX2 and F16C, with the upper halves of ymm saved.
-  kCpuAvx512 = 1u << 1,  ///< AVX-512 F, BW, DQ, VL, VBMI and VNNI, with zmm and mask registers saved.
+  kCpuAvx2 = 1u << 0,     ///< AVX2 and F16C, with the upper halves of ymm saved.
+  kCpuAvx512 = 1u << 1,   ///< AVX-512 F, BW, DQ, VL, VBMI and VNNI, with zmm and mask registers saved.
+  kCpuNeon = 1u << 2,     ///< Advanced SIMD of 64-bit ARM.
+  kCpuDotprod = 1u << 3,  ///< Its dot products of bytes, sdot.
+  kCpuI8mm = 1u << 4,     ///< Its matrix products of bytes, smmla.
 };
 
 /// The int8 dot product that a table's kernels are made of, on registers alone, for kernels/ceilings.h.
@@ -148,6 +151,12 @@ extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const TokenKernels kAvx2TokenKernels;
 extern const TokenKernels kAvx512TokenKernels;
+#endif
+#if defined(__aarch64__)
+extern const KernelTable kNeonKernels;
+extern const KernelTable kDotprodKernels;
+extern const KernelTable kI8mmKernels;
+extern const TokenKernels kNeonTokenKernels;
 #endif
 
 }  // namespace bonsai::kernels
