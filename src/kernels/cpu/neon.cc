@@ -24,19 +24,21 @@ void RegroupForTables(const int8_t* q, int64_t groups, int8_t* out, int32_t* sum
   for (int64_t k = 0; k < groups; ++k) sums[k] = Magnitude(q + k * kGroup);
 }
 
-/// Nibbles to bytes: index[2s] the low ones of step s, index[2s + 1] the high ones.
-inline void ExpandNibbles(const ByteTile& tile, uint8_t (*index)[64]) {
+/// Nibbles to bytes: [h][2s] the low ones of step s of rows 32h..32h+31, [h][2s + 1] the high ones.
+using Nibbles = uint8_t[kBandRows / kRowsATime][32][kRowsATime];
+
+inline void ExpandNibbles(const ByteTile& tile, Nibbles& index) {
   for (int s = 0; s < 16; ++s) {
-    for (int r = 0; r < 64; r += 16) {
+    for (int r = 0; r < kBandRows; r += 16) {
       const uint8x16_t bits = Load(tile.q[s] + r);
-      vst1q_u8(index[2 * s] + r, vandq_u8(bits, vdupq_n_u8(15)));
-      vst1q_u8(index[2 * s + 1] + r, vshrq_n_u8(bits, 4));
+      vst1q_u8(index[r / kRowsATime][2 * s] + r % kRowsATime, vandq_u8(bits, vdupq_n_u8(15)));
+      vst1q_u8(index[r / kRowsATime][2 * s + 1] + r % kRowsATime, vshrq_n_u8(bits, 4));
     }
   }
 }
 
-/// One expanded tile times one token, added to y.
-__attribute__((noinline, noclone)) void LookUpExpanded(const ByteTile& tile, const uint8_t (*index)[64],
+/// 32 rows (their scales, their bytes of an expanded tile) times one token, added to y.
+__attribute__((noinline, noclone)) void LookUpExpanded(const uint16_t* dw, const uint8_t (*index)[kRowsATime],
                                                        const Tables& t, int32_t magnitude, float scale, float* y) {
   Words sum;
   Start(static_cast<int16_t>(magnitude), &sum);
@@ -46,8 +48,8 @@ __attribute__((noinline, noclone)) void LookUpExpanded(const ByteTile& tile, con
     for (int g = 2 * s; g < 2 * s + 8; ++g) {
       const uint8_t* table = t.sums[g / 2] + 32 * (g % 2);
       const uint8x16_t low = Load(table), high = Load(table + 16);
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
         const uint8x16_t i = Load(index[g] + 16 * v);
         bytes.low[v] = AddEntry(bytes.low[v], low, i);
         bytes.high[v] = AddEntry(bytes.high[v], high, i);
@@ -55,7 +57,7 @@ __attribute__((noinline, noclone)) void LookUpExpanded(const ByteTile& tile, con
     }
     Join(bytes, &sum);
   }
-  AddWords(tile.scale, scale, sum, y);
+  AddWords(dw, scale, sum, y);
 }
 
 /// Tables cost 340 vector instructions, a tile and token 700: tables serve kManyBands tiles.
@@ -63,7 +65,7 @@ constexpr int64_t kManyBands = 4;
 
 void LookUpManyBands(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums,
                      int64_t n, float* y) {
-  alignas(64) uint8_t index[kManyBands][32][64];
+  alignas(64) Nibbles index[kManyBands];
   Tables tables;
   Clear(y, bands * n * kBandRows);
   const auto* tiles = reinterpret_cast<const ByteTile*>(band);
@@ -76,7 +78,11 @@ void LookUpManyBands(const std::byte* band, int64_t bands, int64_t groups, const
       FillSums(x.q + t * x.stride + k * kGroup, &tables);
       const int64_t at = t * x.scale_stride + k;
       for (int64_t b = 0; b < bands; ++b) {
-        LookUpExpanded(tiles[b * groups + k], index[b], tables, sums[at], x.scales[at], y + (b * n + t) * kBandRows);
+        const uint16_t* dw = tiles[b * groups + k].scale;
+        float* out = y + (b * n + t) * kBandRows;
+        for (int64_t r = 0; r < kBandRows; r += kRowsATime) {
+          LookUpExpanded(dw + r, index[b][r / kRowsATime], tables, sums[at], x.scales[at], out + r);
+        }
       }
     }
   }
