@@ -38,8 +38,8 @@ inline void ExpandNibbles(const ByteTile& tile, Nibbles& index) {
 }
 
 /// 32 rows (their scales, their bytes of an expanded tile) times one token, added to y.
-__attribute__((noinline, noclone)) void LookUpExpanded(const uint16_t* dw, const uint8_t (*index)[kRowsATime],
-                                                       const Tables& t, int32_t magnitude, float scale, float* y) {
+BONSAI_HOT void LookUpExpanded(const uint16_t* dw, const uint8_t (*index)[kRowsATime], const Tables& t,
+                               int32_t magnitude, float scale, float* y) {
   Words sum;
   Start(static_cast<int16_t>(magnitude), &sum);
   for (int s = 0; s < 16; s += 4) {

@@ -1,6 +1,6 @@
 // ARM with the dot product of bytes (ARMv8.2 and FEAT_DotProd: Cortex-A55, A75, A76, Neoverse N1, Apple M1).
 //
-// One token of one-bit weights stays with look-ups, which take 22 vector instructions a 256 weights where expanding
+// One token of one-bit weights stays with look-ups, which take 23 vector instructions a 256 weights where expanding
 // bits and sdot take 32 (neon.inc). Of two-bit weights expanding takes 1 for 16, as does sdot (neon_dot_one.inc). Many
 // tokens share the expanding, in L1; what is left is 16 sdot a 256 weights and token.
 #include "kernels/cpu/isa.h"

@@ -109,9 +109,8 @@ inline void AddRows(const uint16_t* dw, float scale, int64_t odd, const int32x4_
 
 /// 8 rows over `steps` times 8 columns times kPairs pairs of tokens (`count` in all), added to y.
 template <int kPairs>
-__attribute__((noinline, noclone)) void Multiply(const int8_t (*w)[64], const int8x16_t (*codes)[4], int64_t steps,
-                                                 const uint16_t* dw, const float* scales, int64_t scale_stride,
-                                                 int64_t count, float* y) {
+BONSAI_HOT void Multiply(const int8_t (*w)[64], const int8x16_t (*codes)[4], int64_t steps, const uint16_t* dw,
+                         const float* scales, int64_t scale_stride, int64_t count, float* y) {
   int32x4_t acc[kPairs][4];
 #pragma GCC unroll 4
   for (int i = 0; i < kPairs; ++i) {
