@@ -12,7 +12,7 @@ declare -A groups=(
            libexpected-dev libfmt-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev libssl-dev"
   [test]="libgtest-dev binutils"
   [bench]="libbenchmark-dev"
-  [dev]="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev"
+  [dev]="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev qemu-user-static"
   [cross]="g++-aarch64-linux-gnu qemu-user-static
            libssl-dev:arm64 libpcre2-dev:arm64 libutf8proc-dev:arm64 libgtest-dev:arm64"
 )

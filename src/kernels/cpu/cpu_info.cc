@@ -1,10 +1,10 @@
 #include "kernels/cpu_info.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 #include "kernels/cpu/select.h"
 #include "kernels/ref/ref.h"
@@ -30,15 +30,24 @@ std::string CpuinfoField(std::string_view name) {
 }
 
 #if defined(__x86_64__)
-
-constexpr const char* kArchitecture = "x86-64";
+using Features = X86Features;
+constexpr auto ReadFeatures = ReadX86Features;
+#else
+using Features = ArmFeatures;
+constexpr auto ReadFeatures = ReadArmFeatures;
+#endif
 
 /// What a table's CpuBits are made of, by the names of /proc/cpuinfo. `bit` 0: of interest, but nothing asks for it.
 struct Feature {
   uint32_t bit;
   const char* name;
-  bool (*has)(const X86Features& f);
+  bool (*has)(const Features& f);
 };
+
+#if defined(__x86_64__)
+
+constexpr const char* kArchitecture = "x86-64";
+
 bool Xcr0(const X86Features& f, uint64_t state) { return (f.xcr0 & state) == state; }
 constexpr Feature kFeatures[] = {
     {kCpuAvx2, "avx", [](const X86Features& f) { return (f.leaf1_ecx >> 28 & 1) != 0; }},
@@ -65,30 +74,22 @@ std::string ModelName() {
   return text;
 }
 
-std::vector<std::string> FoundFeatures() {
-  const X86Features f = ReadX86Features();
-  std::vector<std::string> found;
-  for (const Feature& feature : kFeatures)
-    if (feature.has(f)) found.emplace_back(feature.name);
-  return found;
-}
-
-/// Names for CpuBits that are not there.
-std::vector<std::string> Missing(uint32_t bits) {
-  const X86Features f = ReadX86Features();
-  std::vector<std::string> missing;
-  for (const Feature& feature : kFeatures)
-    if ((feature.bit & bits) != 0 && !feature.has(f)) missing.emplace_back(feature.name);
-  if (missing.empty()) missing.push_back(fmt::format("CPU bits {:#x}", bits));
-  return missing;
-}
-
 #else
 
 #if defined(__aarch64__)
 constexpr const char* kArchitecture = "arm64";
+constexpr Feature kFeatures[] = {
+    {kCpuNeon, "asimd", [](const ArmFeatures& f) { return (f.hwcap >> 1 & 1) != 0; }},
+    {kCpuDotprod, "asimddp", [](const ArmFeatures& f) { return (f.hwcap >> 20 & 1) != 0; }},
+    {kCpuI8mm, "i8mm", [](const ArmFeatures& f) { return (f.hwcap2 >> 13 & 1) != 0; }},
+    {0, "asimdhp", [](const ArmFeatures& f) { return (f.hwcap >> 10 & 1) != 0; }},
+    {0, "sve", [](const ArmFeatures& f) { return (f.hwcap >> 22 & 1) != 0; }},
+    {0, "sve2", [](const ArmFeatures& f) { return (f.hwcap2 >> 1 & 1) != 0; }},
+    {0, "bf16", [](const ArmFeatures& f) { return (f.hwcap2 >> 14 & 1) != 0; }},
+};
 #else
 constexpr const char* kArchitecture = "unknown";
+constexpr std::array<Feature, 0> kFeatures = {};
 #endif
 
 std::string ModelName() {
@@ -97,16 +98,25 @@ std::string ModelName() {
   return maker.empty() ? "" : fmt::format("implementer {}, part {}", maker, part);
 }
 
+#endif
+
 std::vector<std::string> FoundFeatures() {
-  std::istringstream words(CpuinfoField("Features"));
+  const Features f = ReadFeatures();
   std::vector<std::string> found;
-  for (std::string word; words >> word;) found.push_back(word);
+  for (const Feature& feature : kFeatures)
+    if (feature.has(f)) found.emplace_back(feature.name);
   return found;
 }
 
-std::vector<std::string> Missing(uint32_t bits) { return {fmt::format("CPU bits {:#x}", bits)}; }
-
-#endif
+/// Names for CpuBits that are not there.
+std::vector<std::string> Missing(uint32_t bits) {
+  const Features f = ReadFeatures();
+  std::vector<std::string> missing;
+  for (const Feature& feature : kFeatures)
+    if ((feature.bit & bits) != 0 && !feature.has(f)) missing.emplace_back(feature.name);
+  if (missing.empty()) missing.push_back(fmt::format("CPU bits {:#x}", bits));
+  return missing;
+}
 
 /// The table that owns a row kernel; null for the reference's.
 template <class Kernel>

@@ -125,6 +125,9 @@ enum CpuBits : uint32_t {
   kCpuAvx2 = 1u << 0,        ///< AVX2 and F16C, with the upper halves of ymm saved.
   kCpuAvx512 = 1u << 1,      ///< AVX-512 F, BW, DQ and VL, with zmm and mask registers saved.
   kCpuAvx512Vnni = 1u << 2,  ///< AVX-512 VNNI.
+  kCpuNeon = 1u << 3,        ///< Advanced SIMD of 64-bit ARM.
+  kCpuDotprod = 1u << 4,     ///< Its dot products of bytes, sdot.
+  kCpuI8mm = 1u << 5,        ///< Its matrix products of bytes, smmla.
 };
 
 /// The int8 dot product that a table's kernels are made of, on registers alone, for kernels/ceilings.h.
@@ -153,6 +156,12 @@ extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
 extern const TokenKernels kAvx2TokenKernels;
 extern const TokenKernels kAvx512TokenKernels;
+#endif
+#if defined(__aarch64__)
+extern const KernelTable kNeonKernels;
+extern const KernelTable kDotprodKernels;
+extern const KernelTable kI8mmKernels;
+extern const TokenKernels kNeonTokenKernels;
 #endif
 
 }  // namespace bonsai::kernels

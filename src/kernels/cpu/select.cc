@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace bonsai::kernels {
@@ -18,6 +20,10 @@ constexpr const KernelTable* kTables[] = {
     &kAvx512VnniKernels,
     &kAvx512Kernels,
     &kAvx2Kernels,
+#elif defined(__aarch64__)
+    &kI8mmKernels,
+    &kDotprodKernels,
+    &kNeonKernels,
 #endif
     &kPortableKernels,
 };
@@ -25,6 +31,8 @@ constexpr const TokenKernels* kTokenTables[] = {
 #if defined(__x86_64__)
     &kAvx512TokenKernels,
     &kAvx2TokenKernels,
+#elif defined(__aarch64__)
+    &kNeonTokenKernels,
 #endif
     &kPortableTokenKernels,
 };
@@ -72,7 +80,26 @@ X86Features ReadX86Features() {
   return f;
 }
 
-uint32_t DetectCpuBits() { return CpuBitsOf(ReadX86Features()); }
+uint32_t CpuBitsOf(const ArmFeatures& f) {
+  constexpr uint64_t kAsimd = 1u << 1, kAsimdDp = 1u << 20;  // <asm/hwcap.h> of arm64
+  constexpr uint64_t kI8mm2 = 1u << 13;
+  uint32_t bits = 0;
+  if ((f.hwcap & kAsimd) == 0) return bits;
+  bits |= kCpuNeon;
+  if ((f.hwcap & kAsimdDp) != 0) bits |= kCpuDotprod;
+  if ((f.hwcap2 & kI8mm2) != 0) bits |= kCpuI8mm;
+  return bits;
+}
+
+ArmFeatures ReadArmFeatures() {
+  ArmFeatures f;
+#if defined(__aarch64__)
+  f.hwcap = ::getauxval(AT_HWCAP), f.hwcap2 = ::getauxval(AT_HWCAP2);
+#endif
+  return f;
+}
+
+uint32_t DetectCpuBits() { return CpuBitsOf(ReadX86Features()) | CpuBitsOf(ReadArmFeatures()); }
 
 Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_bits) {
   bool known = false;

@@ -25,6 +25,15 @@ struct X86Features {
 uint32_t CpuBitsOf(const X86Features& features);
 /// What this machine says (all 0 on other architectures).
 X86Features ReadX86Features();
+
+/// The same for 64-bit ARM: the words that Linux passes to every program.
+struct ArmFeatures {
+  uint64_t hwcap = 0;   ///< AT_HWCAP.
+  uint64_t hwcap2 = 0;  ///< AT_HWCAP2.
+};
+uint32_t CpuBitsOf(const ArmFeatures& features);
+ArmFeatures ReadArmFeatures();
+
 /// CpuBits of this machine (0 on other architectures).
 uint32_t DetectCpuBits();
 
