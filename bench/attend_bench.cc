@@ -1,5 +1,6 @@
 // Attention of one token over one layer's KV cache, by instruction set, cache type and depth: 16 query heads over 8 KV
-// heads of 128, as in a 1.7B model, or 32 as in an 8B one. One thread; bytes are those of the cache that is read.
+// heads of 128, as in a 1.7B model, 32 as in an 8B one, or 128 as in 8 rows of a prompt. One thread; bytes are those of
+// the cache that is read.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -14,7 +15,7 @@
 namespace bonsai::kernels {
 namespace {
 
-constexpr int64_t kKvHeads = 8, kWidth = 128, kMostHeads = 32;
+constexpr int64_t kKvHeads = 8, kWidth = 128, kMostHeads = 128;
 
 void Attend(benchmark::State& state, const KernelTable& table, KvType type) {
   const int64_t blocks = state.range(0) / kKvBlock, heads = state.range(1), group = heads / kKvHeads;
@@ -61,7 +62,7 @@ const bool kRegistered = [] {
       const std::string name = std::string("Attend/") + table->name + "/" + std::string(KvTypeName(type));
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { Attend(state, *table, type); })
           ->ArgNames({"depth", "heads"})
-          ->ArgsProduct({{256, 8192}, {16, 32}});
+          ->ArgsProduct({{256, 8192}, {16, 32, 128}});
     }
   }
   return true;

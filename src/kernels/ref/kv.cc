@@ -167,14 +167,13 @@ void ValueCodes(KvType type, const std::byte* values, int64_t width, int64_t slo
   for (int64_t b = 0; b < groups; ++b) {
     scales[b] = HalfToFloat(Get<uint16_t>(values, b * kKvBlock + slot));
     for (int64_t i = 0; i < kKvGroup; ++i) {
-      int code;
+      float& code = codes[b * kKvGroup + i];
       if (type == KvType::kQ8_0) {
-        code = Get<int8_t>(stored, (slot * groups + b) * kKvGroup + i);
+        code = static_cast<float>(Get<int8_t>(stored, (slot * groups + b) * kKvGroup + i));
       } else {
         const auto nibbles = Get<uint8_t>(stored, (slot * groups + b) * 16 + i % 16);
-        code = i < 16 ? Low(nibbles) : High(nibbles);
+        code = static_cast<float>(i < 16 ? Low(nibbles) : High(nibbles));
       }
-      codes[b * kKvGroup + i] = static_cast<float>(code);
     }
   }
 }
