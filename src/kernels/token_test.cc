@@ -39,8 +39,9 @@ struct Attention {
   KvType k_type, v_type;
   int64_t k_width, v_width;
   int32_t count;    // queries
-  int32_t visible;  // positions of the second block that the first query sees; later ones see 13 more each, mod 65
+  int32_t visible;  // positions of the second block that the first query sees; later ones see `step` more each, mod 65
   float scale;      // of the numbers: 1, or what overflows
+  int32_t step = 13;
 
   /// The outputs, then maxima and sums.
   std::vector<float> Run(const TokenKernels& kernels) const {
@@ -69,7 +70,7 @@ struct Attention {
       std::vector<std::byte> keys(KvBytes(k_type, static_cast<size_t>(kKvBlock * k_width)), std::byte{0xff});
       std::vector<std::byte> values(KvBytes(v_type, static_cast<size_t>(kKvBlock * v_width)), std::byte{0xff});
       int32_t most = 0;
-      for (int32_t i = 0; b > 0 && i < count; ++i) queries[static_cast<size_t>(i)].visible = (visible + i * 13) % 65;
+      for (int32_t i = 0; b > 0 && i < count; ++i) queries[static_cast<size_t>(i)].visible = (visible + i * step) % 65;
       for (const AttendQuery& query : queries) most = std::max(most, query.visible);
       ref::StoreKeys(k_type, &k[static_cast<size_t>(b * kKvBlock * k_width)], k_width, most, k_width, 0, keys.data());
       ref::StoreValues(v_type, &v[static_cast<size_t>(b * kKvBlock * v_width)], v_width, most, v_width, 0,
@@ -124,7 +125,7 @@ TEST(TokenKernelsTest, AttentionOfAnyWidth) {
 TEST(TokenKernelsTest, AttentionOfAnyNumberOfPositions) {
   for (const KvType type : AllKvTypes()) {
     for (int32_t visible = 0; visible <= kKvBlock; ++visible) {
-      for (const int32_t count : {1, 2, 4}) Attention{type, type, 32, 32, count, visible, 1}.ExpectPortableBits();
+      for (const int32_t count : {1, 2, 4}) Attention{type, type, 32, 32, count, visible, 1, 1}.ExpectPortableBits();
     }
   }
 }
