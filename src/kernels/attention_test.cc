@@ -22,6 +22,7 @@ struct Case {
   int32_t heads, kv_heads, k_width, v_width;
   KvType k_type, v_type;
   bool norm, interleaved;
+  ActType act = ActType::kF32;
 };
 constexpr Case kCases[] = {
     {"Mha64F32", 2, 2, 64, 64, KvType::kF32, KvType::kF32, true, false},
@@ -32,6 +33,9 @@ constexpr Case kCases[] = {
     {"Gqa3x64Q8", 6, 2, 64, 64, KvType::kQ8_0, KvType::kQ8_0, true, false},
     {"Gqa4x128Q4", 8, 2, 128, 128, KvType::kQ4_0, KvType::kQ4_0, true, false},
     {"Gqa8x96KeysQ8ValuesQ4", 8, 1, 96, 64, KvType::kQ8_0, KvType::kQ4_0, true, false},
+    {"Gqa3x64Q8I8", 6, 2, 64, 64, KvType::kQ8_0, KvType::kQ8_0, true, false, ActType::kI8},
+    {"Gqa4x128Q4I8", 8, 2, 128, 128, KvType::kQ4_0, KvType::kQ4_0, true, false, ActType::kI8},
+    {"Gqa16x128KeysQ8ValuesF16I8", 16, 1, 128, 80, KvType::kQ8_0, KvType::kF16, false, false, ActType::kI8},
     {"Interleaved64F16", 2, 1, 64, 64, KvType::kF16, KvType::kF16, true, true},
 };
 
@@ -43,7 +47,7 @@ class AttentionTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     const Case& c = GetParam();
-    device_ = MakeDevice(3, ActType::kF32);
+    device_ = MakeDevice(3, c.act);
     store_ = std::move(*device_->NewKvStore({.layers = kLayers,
                                              .kv_heads = c.kv_heads,
                                              .k_width = c.k_width,
@@ -95,13 +99,8 @@ class AttentionTest : public testing::TestWithParam<Case> {
     const Case& c = GetParam();
     auto& store = static_cast<cpu::CpuKvStore&>(*store_);
     const int32_t block = blocks[static_cast<size_t>(pos / kKvBlock)];
-    const KvType type = keys ? c.k_type : c.v_type;
-    const auto width = static_cast<size_t>(keys ? c.k_width : c.v_width);
-    const std::byte* head_start = keys ? store.keys(block, kLayer, head) : store.values(block, kLayer, head);
-    std::vector<float> out(width);
-    ref::KvToFloat(type, head_start + KvBytes(type, static_cast<size_t>(pos % kKvBlock) * width),
-                   static_cast<int64_t>(width), out.data());
-    return out;
+    return keys ? StoredKey(c.k_type, store.keys(block, kLayer, head), c.k_width, pos % kKvBlock)
+                : StoredValue(c.v_type, store.values(block, kLayer, head), c.v_width, pos % kKvBlock);
   }
 
   /// Checks one normed and rotated head: `got` from `in` at `pos`.
@@ -150,13 +149,16 @@ TEST_P(AttentionTest, NormRotationAndStorageWithinBound) {
   const SequenceRows sequences[] = {{.first_row = 0, .rows = 4, .pos = 62, .blocks = blocks_a_},
                                     {.first_row = 4, .rows = 1, .pos = 100, .blocks = blocks_b_}};
   const Rows rows = Store(sequences, 100);
-  // What storing makes of a head: token_test.cc has the bounds.
-  const auto stored = [](KvType type, const float* x, int32_t width) {
-    std::vector<std::byte> bytes(KvBytes(type, static_cast<size_t>(width)));
-    std::vector<float> out(static_cast<size_t>(width));
-    ref::KvFromFloat(type, x, width, bytes.data());
-    ref::KvToFloat(type, bytes.data(), width, out.data());
-    return out;
+  // What storing makes of a head, in any slot: token_test.cc has the bounds.
+  const auto stored_key = [](KvType type, const float* x, int32_t width) {
+    std::vector<std::byte> block(KvBytes(type, size_t{kKvBlock} * static_cast<size_t>(width)));
+    ref::StoreKeys(type, x, 0, 1, width, 5, block.data());
+    return StoredKey(type, block.data(), width, 5);
+  };
+  const auto stored_value = [](KvType type, const float* x, int32_t width) {
+    std::vector<std::byte> block(KvBytes(type, size_t{kKvBlock} * static_cast<size_t>(width)));
+    ref::StoreValues(type, x, 0, 1, width, 5, block.data());
+    return StoredValue(type, block.data(), width, 5);
   };
   for (int32_t row = 0; row < 5; ++row) {
     const std::vector<int32_t>& blocks = row < 4 ? blocks_a_ : blocks_b_;
@@ -168,9 +170,9 @@ TEST_P(AttentionTest, NormRotationAndStorageWithinBound) {
     for (int32_t h = 0; h < c.kv_heads; ++h) {
       const float* key = RowOf(*rows.k, row) + h * c.k_width;
       ExpectRotated(&rows.k_in[static_cast<size_t>((row * c.kv_heads + h) * c.k_width)], *k_norm_, pos, key);
-      ASSERT_EQ(Cached(true, blocks, pos, h), stored(c.k_type, key, c.k_width));
+      ASSERT_EQ(Cached(true, blocks, pos, h), stored_key(c.k_type, key, c.k_width));
       const float* value = &rows.v_in[static_cast<size_t>((row * c.kv_heads + h) * c.v_width)];
-      ASSERT_EQ(Cached(false, blocks, pos, h), stored(c.v_type, value, c.v_width));
+      ASSERT_EQ(Cached(false, blocks, pos, h), stored_value(c.v_type, value, c.v_width));
     }
   }
 }
@@ -179,13 +181,19 @@ void AttentionTest::ExpectAttended(const float* q, std::span<const int32_t> bloc
                                    float scale, const float* got) {
   const Case& c = GetParam();
   const int32_t keys = pos + 1;
-  std::vector<double> scores;
+  std::vector<double> scores, query(q, q + c.k_width);
+  const bool i8 = c.act == ActType::kI8 && KvBlockWidth(c.k_type) > 1;
+  for (int64_t b = 0; i8 && b < c.k_width; b += kKvGroup) {
+    int8_t codes[kKvGroup];
+    const double d = quant::QuantizeGroupI8(q + b, kKvGroup, codes);
+    for (int64_t i = 0; i < kKvGroup; ++i) query[static_cast<size_t>(b + i)] = codes[i] * d;
+  }
   double magnitude = 0;  // largest Σ|q·k|·scale
   for (int32_t j = 0; j < keys; ++j) {
     const std::vector<float> k = Cached(true, blocks, j, kv_head);
     double score = 0, sum = 0;
     for (size_t d = 0; d < k.size(); ++d) {
-      score += static_cast<double>(q[d]) * k[d] * scale, sum += std::fabs(static_cast<double>(q[d]) * k[d] * scale);
+      score += query[d] * k[d] * scale, sum += std::fabs(query[d] * k[d] * scale);
     }
     scores.push_back(score), magnitude = std::max(magnitude, sum);
   }
@@ -199,13 +207,15 @@ void AttentionTest::ExpectAttended(const float* q, std::span<const int32_t> bloc
     total += p;
     for (size_t d = 0; d < v.size(); ++d) out[d] += p * v[d], out_magnitude[d] += p * std::fabs(v[d]);
   }
-  // A score: k_width/16 + 5 roundings in the dot (lanes.h), one for the scale. A weight: its score's error, the
-  // rounding of score - max (at most the range), two roundings' worth for Exp; and for each block that rescales it
-  // again a difference, an Exp and a product. The error counts twice, above and below the division. Then the additions:
-  // below 8 a block's sum and one a block, above one a key and the product; and two for the division.
+  // A score: one rounding an element (int8: two a group of 32, and the rounding of k in this test), one for the scale.
+  // A weight: its score's error, the rounding of score - max (at most the range), two roundings' worth for Exp, two for
+  // quantised values (weight · scale; the rounding of v in this test); and for each block that rescales it again a
+  // difference, an Exp and a product. The error counts twice, above and below the division. Then the additions: below
+  // 8 a block's sum and one a block, above one a key; and two for the division.
   const double n = keys, blocks_seen = std::ceil(n / kKvBlock);
-  const double weight = (c.k_width / 16.0 + 6) * magnitude + range + 2 + blocks_seen * (range + 3);
-  const double bound = 1.01 * kRound * (2 * weight + 8 + blocks_seen + n + 1 + 2);
+  const double roundings = i8 ? 2.0 * static_cast<double>(c.k_width / kKvGroup) + 1 : c.k_width;
+  const double weight = (roundings + 1) * magnitude + range + 4 + blocks_seen * (range + 3);
+  const double bound = 1.01 * kRound * (2 * weight + 8 + blocks_seen + n + 2);
   for (size_t d = 0; d < out.size(); ++d) {
     ASSERT_NEAR(got[d], out[d] / total, bound * out_magnitude[d] / total) << "pos " << pos << " element " << d;
   }
@@ -232,38 +242,33 @@ TEST_P(AttentionTest, WithinBoundForSeveralSequencesAndBlocks) {
   }
 }
 
-TEST(KvStorageTest, HalfSaturates) {
-  const float in[] = {70000.0f, -70000.0f, 65504.0f, 1.0f};
-  std::byte stored[8];
-  float out[4];
-  ref::KvFromFloat(KvType::kF16, in, 4, stored);
-  ref::KvToFloat(KvType::kF16, stored, 4, out);
-  EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{65504, -65504, 65504, 1}));
-}
-
 TEST(SoftmaxTest, KnownAnswers) {
   // Equal scores average; a key whose score is larger by 200 wins alone, also across blocks and in either order.
-  const std::vector<float> q = {1.0f};
-  const std::vector<float> v = {1.0f, 3.0f};
+  const float q = 1;
   for (const float second : {0.0f, 200.0f, -200.0f}) {
-    const std::vector<float> k = {0.0f, second};
+    const float k[] = {0.0f, second}, v[] = {1.0f, 3.0f};
     const float expected = second == 0 ? 2.0f : second > 0 ? 3.0f : 1.0f;
-    ref::SoftmaxState one = {-INFINITY, 0};
-    float acc = 0;
-    ref::AttendBlock(q.data(), k.data(), v.data(), 2, 1, 1, 1.0f, one, &acc);
-    EXPECT_EQ(acc / one.sum, expected);
-    ref::SoftmaxState two = {-INFINITY, 0};
-    acc = 0;
-    ref::AttendBlock(q.data(), &k[0], &v[0], 1, 1, 1, 1.0f, two, &acc);
-    ref::AttendBlock(q.data(), &k[1], &v[1], 1, 1, 1, 1.0f, two, &acc);
-    EXPECT_EQ(acc / two.sum, expected);
+    for (const bool together : {true, false}) {
+      float out = 0;
+      AttendQuery query = {.q = &q, .out = &out, .max = -INFINITY};
+      for (int i = 0; i < (together ? 1 : 2); ++i) {
+        float keys[kKvBlock], values[kKvBlock];
+        query.visible = together ? 2 : 1;
+        ref::StoreKeys(KvType::kF32, k + i, 1, query.visible, 1, 0, reinterpret_cast<std::byte*>(keys));
+        ref::StoreValues(KvType::kF32, v + i, 1, query.visible, 1, 0, reinterpret_cast<std::byte*>(values));
+        ref::AttendBlock({KvType::kF32, KvType::kF32, reinterpret_cast<std::byte*>(keys),
+                          reinterpret_cast<std::byte*>(values), 1, 1, nullptr},
+                         1.0f, &query, 1);
+      }
+      EXPECT_EQ(out / query.sum, expected);
+    }
   }
 }
 
 /// Two attention layers over a stream of rows: everything that could depend on how the rows were batched.
 class Net {
  public:
-  static constexpr int32_t kWidth = 256, kHeads = 4, kKvHeads = 2, kHead = 80;
+  static constexpr int32_t kWidth = 256, kHeads = 6, kKvHeads = 2, kHead = 96;
   Net(int threads, ActType act, KvType kv, const std::string& isa = "") : device_(MakeDevice(threads, act, isa)) {
     Device& d = *device_;
     wq_ = MakeMatrix(d, "Q1_0", kHeads * kHead, kWidth, 1).w;
@@ -316,7 +321,9 @@ TEST(OneAnswerTest, BatchSizeAndThreadsChangeNoBit) {
 
   const std::vector<float> x = Randoms(int64_t{kRows} * Net::kWidth, 20);
   const std::vector<int32_t> blocks = {2, 0};
-  for (const auto& [act, kv] : {std::pair(ActType::kI8, KvType::kF16), std::pair(ActType::kF32, KvType::kF32)}) {
+  for (const auto& [act, kv] : {std::pair(ActType::kI8, KvType::kF16), std::pair(ActType::kF32, KvType::kF32),
+                                std::pair(ActType::kI8, KvType::kQ8_0), std::pair(ActType::kI8, KvType::kQ4_0),
+                                std::pair(ActType::kF32, KvType::kQ8_0)}) {
     std::vector<float> reference;
     for (const int threads : {1, 2, 3}) {
       for (const int32_t batch : {1, 2, 7, 16, kRows}) {
@@ -342,11 +349,12 @@ TEST(OneAnswerTest, InstructionSetsChangeNoBit) {
   const std::vector<float> x = Randoms(int64_t{kRows} * Net::kWidth, 21);
   const std::vector<int32_t> blocks = {1, 3};
   const SequenceRows rows = {.first_row = 0, .rows = kRows, .pos = 0, .blocks = blocks};
-  for (const ActType act : {ActType::kI8, ActType::kF32}) {
-    const std::vector<float> want = Net(2, act, KvType::kF16, "portable").Run(x, {&rows, 1});
+  for (const auto& [act, kv] : {std::pair(ActType::kI8, KvType::kF16), std::pair(ActType::kF32, KvType::kF16),
+                                std::pair(ActType::kI8, KvType::kQ8_0), std::pair(ActType::kF32, KvType::kQ4_0)}) {
+    const std::vector<float> want = Net(2, act, kv, "portable").Run(x, {&rows, 1});
     for (const KernelTable* table : AllKernelTables()) {
       if ((table->needs & ~DetectCpuBits()) != 0) continue;
-      EXPECT_EQ(Net(2, act, KvType::kF16, table->name).Run(x, {&rows, 1}), want) << table->name;
+      EXPECT_EQ(Net(2, act, kv, table->name).Run(x, {&rows, 1}), want) << table->name << " " << KvTypeName(kv);
     }
   }
 }

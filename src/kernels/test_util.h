@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "kernels/cpu/storage.h"
 #include "kernels/ops.h"
+#include "kernels/ref/ref.h"
 #include "quant/types.h"
 
 namespace bonsai::kernels::test {
@@ -89,6 +90,20 @@ inline std::unique_ptr<Act> MakeAct(Device& device, int64_t rows, int64_t cols,
     CpuActOf(**act).Finish(t);
   }
   return std::move(*act);
+}
+
+/// The key or the value that a KV block holds for a position, rounded to float.
+inline std::vector<float> StoredKey(KvType type, const std::byte* keys, int64_t width, int64_t slot) {
+  std::vector<float> all(static_cast<size_t>(kKvBlock * width)), out;
+  ref::DecodeKeys(type, keys, width, all.data());
+  for (int64_t d = 0; d < width; ++d) out.push_back(all[static_cast<size_t>(d * kKvBlock + slot)]);
+  return out;
+}
+inline std::vector<float> StoredValue(KvType type, const std::byte* values, int64_t width, int64_t slot) {
+  std::vector<float> out(static_cast<size_t>(width)), scales(out.size());
+  ref::ValueCodes(type, values, width, slot, out.data(), scales.data());
+  for (size_t d = 0; d < out.size() && KvBlockWidth(type) > 1; ++d) out[d] *= scales[d / kKvGroup];
+  return out;
 }
 
 /// All rows of a tensor.

@@ -2,19 +2,44 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <numeric>
 
 #include "base/check.h"
 #include "kernels/cpu/cpu_device.h"
 #include "kernels/lanes.h"
+#include "kernels/ref/ref.h"
 
 namespace bonsai::kernels::cpu {
 namespace {
 
-// Rows and query heads that share one conversion of a KV block to floats.
+// Rows and query heads that pass over a KV block together.
 constexpr int32_t kRowsATile = 8;
 constexpr int32_t kHeadsATile = 8;
+constexpr int64_t kQueriesATile = kRowsATile * kHeadsATile;
+
+bool Quantised(KvType type) { return KvBlockWidth(type) > 1; }
+
+/// Query heads as int8 in `scratch`: scales and sums of all, then codes.
+void QuantizeQueries(const TokenKernels& kernels, AttendQuery* queries, int32_t count, int64_t width, float* scratch) {
+  const int64_t groups = width / kKvGroup;
+  auto* sums = reinterpret_cast<int32_t*>(scratch + kQueriesATile * groups);
+  auto* codes = reinterpret_cast<int8_t*>(sums + kQueriesATile * groups);
+  for (int32_t i = 0; i < count; ++i, scratch += groups, sums += groups, codes += width) {
+    for (int64_t b = 0; b < groups; ++b) {
+      int8_t* group = codes + b * kKvGroup;
+      kernels.quantize(queries[i].q + b * kKvGroup, kKvGroup, group, scratch + b);
+      sums[b] = std::accumulate(group, group + kKvGroup, 0);
+    }
+    queries[i].codes = codes, queries[i].scales = scratch, queries[i].sums = sums;
+  }
+}
 
 }  // namespace
+
+int64_t CpuDevice::AttendScratchFloats(int64_t k_width) {
+  const int64_t queries = kQueriesATile * (k_width / kKvGroup * 2 + k_width / 4 + 1);
+  return std::max(queries, kKvBlock * k_width);  // int8 queries, or with float activations a block of keys as floats
+}
 
 /// An item is one tile of rows of a sequence × some query heads of one KV head.
 struct CpuDevice::AttendJob {
@@ -88,26 +113,39 @@ void CpuDevice::AttendTile(const AttendJob& job, int64_t item, float* scratch) c
   const int64_t first_head = kv_head * job.group + first, dk = spec.k_width, dv = spec.v_width;
 
   // The output rows themselves collect the weighted values.
-  AttendQuery queries[kRowsATile * kHeadsATile];
+  AttendQuery queries[kQueriesATile];
   int32_t count = 0;
   for (int32_t r = 0; r < tile.rows; ++r) {
     float* out = job.out.row(tile.first_row + r) + first_head * dv;
     const float* q = job.q.row(tile.first_row + r) + first_head * dk;
     std::fill_n(out, heads * dv, 0.0f);
     for (int32_t h = 0; h < heads; ++h) {
-      queries[count++] = {q + h * dk, out + h * dv, -std::numeric_limits<float>::infinity(), 0, 0};
+      queries[count++] = {.q = q + h * dk, .out = out + h * dv, .max = -std::numeric_limits<float>::infinity()};
     }
   }
-  const auto attend = dk % kLanes == 0 && dv % kLanes == 0 ? token_.attend : kPortableTokenKernels.attend;
-  const int32_t end = tile.pos + tile.rows;
-  for (int32_t start = 0; start < end; start += kKvBlock) {
-    const int32_t block = tile.blocks[static_cast<size_t>(start / kKvBlock)];
+  const bool decode = Quantised(stored.k_type) && act_ == ActType::kF32;
+  if (Quantised(stored.k_type) && !decode) QuantizeQueries(token_, queries, count, dk, scratch);
+  const auto attend = dv % kLanes == 0 ? token_.attend : kPortableTokenKernels.attend;
+  const auto keys = [&](int32_t block) {
+    return job.store.keys(tile.blocks[static_cast<size_t>(block)], job.layer, kv_head);
+  };
+  const int32_t end = tile.pos + tile.rows, blocks = (end + kKvBlock - 1) / kKvBlock;
+  for (int32_t b = 0; b < blocks; ++b) {
     for (int32_t i = 0; i < count; ++i) {
-      queries[i].visible = std::clamp(tile.pos + i / heads + 1 - start, 0, kKvBlock);
+      queries[i].visible = std::clamp(tile.pos + i / heads + 1 - b * kKvBlock, 0, kKvBlock);
     }
-    attend({stored.k_type, stored.v_type, job.store.keys(block, job.layer, kv_head),
-            job.store.values(block, job.layer, kv_head), dk, dv, scratch},
-           job.scale, queries, count);
+    KvRows kv = {stored.k_type,
+                 stored.v_type,
+                 keys(b),
+                 job.store.values(tile.blocks[static_cast<size_t>(b)], job.layer, kv_head),
+                 dk,
+                 dv,
+                 b + 1 < blocks ? keys(b + 1) : nullptr};
+    if (decode) {
+      ref::DecodeKeys(kv.k_type, kv.k, dk, scratch);
+      kv.k_type = KvType::kF32, kv.k = reinterpret_cast<const std::byte*>(scratch);
+    }
+    attend(kv, job.scale, queries, count);
   }
   for (int32_t i = 0; i < count; ++i) {
     const float inverse = 1.0f / queries[i].sum;

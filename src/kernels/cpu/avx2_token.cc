@@ -6,7 +6,7 @@
 
 #include "kernels/kv_type.h"
 
-#define BONSAI_TARGET "avx2,f16c"
+#define BONSAI_TARGET "avx2,f16c,fma"
 #include "kernels/cpu/isa_begin.h"
 
 namespace bonsai::kernels {
@@ -16,8 +16,12 @@ namespace {
 struct V16 {
   __m256 lo, hi;
 };
+/// 16 integers, or the 64 bytes of 16 positions.
+struct I16 {
+  __m256i lo, hi;
+};
 // 8 of 16 registers are accumulators, 4 hold keys or columns.
-constexpr int kQueries = 2, kKeys = 2, kColumns = 2;
+constexpr int kQueries = 2, kKeyChunks = 2, kValueColumns = 1;
 
 inline V16 Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline V16 Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -36,6 +40,8 @@ inline void StorePart(float* p, int64_t n, V16 v) {
 inline V16 Add(V16 a, V16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
 inline V16 Sub(V16 a, V16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
 inline V16 Mul(V16 a, V16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+/// a · b + c, rounded once.
+inline V16 Fma(V16 a, V16 b, V16 c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
 inline V16 Div(V16 a, V16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
 /// a > b ? a : b and a < b ? a : b: the second one for a NaN.
 inline V16 Max(V16 a, V16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
@@ -48,25 +54,70 @@ inline float FirstLane(V16 v) { return _mm256_cvtss_f32(v.lo); }
 inline float SquareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
 inline __m128i LoadBytes(const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-/// 16 halves.
-inline V16 LoadF16(const std::byte* p) { return {_mm256_cvtph_ps(LoadBytes(p)), _mm256_cvtph_ps(LoadBytes(p + 16))}; }
-/// One half, 16 times.
-inline V16 SetF16(const std::byte* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, sizeof(h));
-  const __m256 d = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(h)));
-  return {d, d};
-}
 inline V16 FromI8(__m128i bytes) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
           _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)))};
 }
-/// 16 signed bytes.
-inline V16 LoadI8(const std::byte* p) { return FromI8(LoadBytes(p)); }
-/// The low or high nibbles of 16 bytes, minus 8.
-inline V16 LoadNibbles(const std::byte* p, int high) {
-  const __m128i bytes = high != 0 ? _mm_srli_epi16(LoadBytes(p), 4) : LoadBytes(p);
-  return FromI8(_mm_sub_epi8(_mm_and_si128(bytes, _mm_set1_epi8(15)), _mm_set1_epi8(8)));
+/// 16 stored elements as floats: a KvType of floats, or signed bytes for kQ8_0.
+template <int kType>
+inline V16 LoadFloats(const std::byte* p) {
+  if constexpr (kType == static_cast<int>(KvType::kF32)) {
+    return Load(reinterpret_cast<const float*>(p));
+  } else if constexpr (kType == static_cast<int>(KvType::kF16)) {
+    return {_mm256_cvtph_ps(LoadBytes(p)), _mm256_cvtph_ps(LoadBytes(p + 16))};
+  } else {
+    return FromI8(LoadBytes(p));
+  }
+}
+/// The low and the high nibbles of 16 bytes, minus 8.
+inline void LoadNibbles(const std::byte* p, V16& low, V16& high) {
+  const __m128i bytes = LoadBytes(p), mask = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
+  low = FromI8(_mm_sub_epi8(_mm_and_si128(bytes, mask), eight));
+  high = FromI8(_mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), mask), eight));
+}
+
+inline I16 LoadI16(const std::byte* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+/// Sums of q8_0 are of code·x in int32; those of q4_0 of (code + 8)·x in int16 pairs: 8 times 2·15·127 is 30,480.
+template <int kType>
+inline I16 StartDots(int32_t) {
+  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+template <int kType>
+inline __m256 FinishDots(__m256i acc, int32_t sum) {
+  if constexpr (kType == static_cast<int>(KvType::kQ4_0)) {
+    acc = _mm256_sub_epi32(_mm256_madd_epi16(acc, _mm256_set1_epi16(1)), _mm256_set1_epi32(sum * 8));
+  }
+  return _mm256_cvtepi32_ps(acc);
+}
+template <int kType>
+inline V16 FinishDots(I16 acc, int32_t sum) {
+  return {FinishDots<kType>(acc.lo, sum), FinishDots<kType>(acc.hi, sum)};
+}
+/// The elements that a register of positions holds: 4 of q8_0, 8 of q4_0. vpmaddubsw adds pairs of u8·s8 with
+/// saturation at 2^15, so a q8_0 code enters as its magnitude and leaves its sign with x: at most 2·128·127.
+template <int kType>
+inline __m256i Dots(__m256i acc, __m256i key, const int8_t* x) {
+  int32_t word;
+  __builtin_memcpy(&word, x, sizeof(word));
+  const __m256i four = _mm256_set1_epi32(word);
+  if constexpr (kType == static_cast<int>(KvType::kQ8_0)) {
+    const __m256i code = _mm256_xor_si256(key, _mm256_set1_epi8(-128));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(four, code));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  } else {
+    __builtin_memcpy(&word, x + 4, sizeof(word));
+    const __m256i mask = _mm256_set1_epi8(15);
+    acc = _mm256_add_epi16(acc, _mm256_maddubs_epi16(_mm256_and_si256(key, mask), four));
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(key, 4), mask);
+    return _mm256_add_epi16(acc, _mm256_maddubs_epi16(high, _mm256_set1_epi32(word)));
+  }
+}
+template <int kType>
+inline I16 Dots(I16 acc, I16 key, const int8_t* x) {
+  return {Dots<kType>(acc.lo, key.lo, x), Dots<kType>(acc.hi, key.hi, x)};
 }
 
 inline __m256 TimesPowerOfTwo(__m256 p, __m256 shifted) {
@@ -91,15 +142,6 @@ inline __m256 HalfSums(__m256 v) {
 inline float Tree(V16 v) {
   const __m256 eight = _mm256_add_ps(v.lo, v.hi);
   return _mm256_cvtss_f32(HalfSums(_mm256_add_ps(eight, _mm256_permute2f128_ps(eight, eight, 1))));
-}
-
-/// p[i] = Tree(v[i]) · scale: two trees side by side.
-inline void StoreSums(const V16* v, float scale, float* p) {
-  const __m256 a = _mm256_add_ps(v[0].lo, v[0].hi), b = _mm256_add_ps(v[1].lo, v[1].hi);
-  const __m256 sums = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-  const __m256 scaled = _mm256_mul_ps(HalfSums(sums), _mm256_set1_ps(scale));
-  p[0] = _mm256_cvtss_f32(scaled);
-  p[1] = _mm_cvtss_f32(_mm256_extractf128_ps(scaled, 1));
 }
 
 inline float LargestLane(V16 v) {
@@ -129,6 +171,8 @@ inline void StoreI8(int8_t* p, V16 v) {
 }
 
 #include "kernels/cpu/token.inc"
+
+#include "kernels/cpu/attend.inc"  // needs the one before
 
 }  // namespace
 

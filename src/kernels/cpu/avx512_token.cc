@@ -6,15 +6,16 @@
 
 #include "kernels/kv_type.h"
 
-#define BONSAI_TARGET "avx512f,avx512bw,avx512dq,avx512vl"
+#define BONSAI_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #include "kernels/cpu/isa_begin.h"
 
 namespace bonsai::kernels {
 namespace {
 
 using V16 = __m512;
+using I16 = __m512i;
 // 16 accumulators, 4 keys or columns, and a query or weight: 21 of 32 registers.
-constexpr int kQueries = 4, kKeys = 4, kColumns = 4;
+constexpr int kQueries = 4, kKeyChunks = 4, kValueColumns = 4;
 
 inline __mmask16 First(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
@@ -27,6 +28,8 @@ inline void StorePart(float* p, int64_t n, V16 v) { _mm512_mask_storeu_ps(p, Fir
 inline V16 Add(V16 a, V16 b) { return _mm512_add_ps(a, b); }
 inline V16 Sub(V16 a, V16 b) { return _mm512_sub_ps(a, b); }
 inline V16 Mul(V16 a, V16 b) { return _mm512_mul_ps(a, b); }
+/// a · b + c, rounded once.
+inline V16 Fma(V16 a, V16 b, V16 c) { return _mm512_fmadd_ps(a, b, c); }
 inline V16 Div(V16 a, V16 b) { return _mm512_div_ps(a, b); }
 /// a > b ? a : b and a < b ? a : b: the second one for a NaN.
 inline V16 Max(V16 a, V16 b) { return _mm512_max_ps(a, b); }
@@ -35,25 +38,49 @@ inline V16 Negate(V16 v) { return _mm512_xor_ps(v, Set(-0.0f)); }
 inline float FirstLane(V16 v) { return _mm512_cvtss_f32(v); }
 inline float SquareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
-/// 16 halves.
-inline V16 LoadF16(const std::byte* p) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+/// 16 stored elements as floats: a KvType of floats, or signed bytes for kQ8_0.
+template <int kType>
+inline V16 LoadFloats(const std::byte* p) {
+  if constexpr (kType == static_cast<int>(KvType::kF32)) {
+    return _mm512_loadu_ps(p);
+  } else if constexpr (kType == static_cast<int>(KvType::kF16)) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  } else {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
 }
-/// One half, 16 times.
-inline V16 SetF16(const std::byte* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, sizeof(h));
-  return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(h)));
-}
-/// 16 signed bytes.
-inline V16 LoadI8(const std::byte* p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-}
-/// The low or high nibbles of 16 bytes, minus 8.
-inline V16 LoadNibbles(const std::byte* p, int high) {
+/// The low and the high nibbles of 16 bytes, minus 8: a permutation looks at the low 4 bits of its index.
+inline void LoadNibbles(const std::byte* p, V16& low, V16& high) {
+  const __m512 table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m512i code = _mm512_and_si512(high != 0 ? _mm512_srli_epi32(bytes, 4) : bytes, _mm512_set1_epi32(15));
-  return _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(8)));
+  low = _mm512_permutexvar_ps(bytes, table);
+  high = _mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table);
+}
+
+inline I16 LoadI16(const std::byte* p) { return _mm512_loadu_si512(p); }
+/// Σ code·x from sums of (code + 128)·x or (code + 8)·x; `sum` is Σ x.
+template <int kType>
+inline I16 StartDots(int32_t sum) {
+  return _mm512_set1_epi32(kType == static_cast<int>(KvType::kQ8_0) ? sum * -128 : sum * -8);
+}
+template <int kType>
+inline V16 FinishDots(I16 acc, int32_t) {
+  return _mm512_cvtepi32_ps(acc);
+}
+/// acc + Σ4 u8·s8 in each lane. One line of assembly: with the intrinsic, g++ 12 spills blocks of accumulators.
+inline I16 Dot(I16 acc, I16 u8, const int8_t* four) {
+  int32_t word;
+  __builtin_memcpy(&word, four, sizeof(word));
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(_mm512_set1_epi32(word)));
+  return acc;
+}
+/// The elements that a register of 16 positions holds: 4 of q8_0, 8 of q4_0.
+template <int kType>
+inline I16 Dots(I16 acc, I16 key, const int8_t* x) {
+  if constexpr (kType == static_cast<int>(KvType::kQ8_0)) return Dot(acc, key, x);
+  const I16 mask = _mm512_set1_epi8(15);
+  acc = Dot(acc, _mm512_and_si512(key, mask), x);
+  return Dot(acc, _mm512_and_si512(_mm512_srli_epi16(key, 4), mask), x + 4);
 }
 
 /// p · 2^n in two factors, n from the low bits of `shifted`: the end of Exp.
@@ -78,16 +105,6 @@ inline float Tree(V16 v) {
   return FirstLane(QuarterSums(v));
 }
 
-/// p[i] = Tree(v[i]) · scale: four trees side by side.
-inline void StoreSums(const V16* v, float scale, float* p) {
-  const V16 a = Add(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));  // 8 lanes each
-  const V16 b = Add(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
-  const V16 c = QuarterSums(Add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd)));  // 4, then 1
-  const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-  const __m128 sums = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, c));
-  _mm_storeu_ps(p, _mm_mul_ps(sums, _mm_set1_ps(scale)));
-}
-
 inline float LargestLane(V16 v) { return _mm512_reduce_max_ps(v); }
 
 /// Magnitudes order like their bits, infinity and NaN last (quant/act_i8.h).
@@ -105,9 +122,11 @@ inline void StoreI8(int8_t* p, V16 v) {
 
 #include "kernels/cpu/token.inc"
 
+#include "kernels/cpu/attend.inc"  // needs the one before
+
 }  // namespace
 
-const TokenKernels kAvx512TokenKernels = {kCpuAvx2 | kCpuAvx512, Attend, RmsNorm, SwiGlu, Quantize};
+const TokenKernels kAvx512TokenKernels = {kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, Attend, RmsNorm, SwiGlu, Quantize};
 
 }  // namespace bonsai::kernels
 

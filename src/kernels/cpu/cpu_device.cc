@@ -27,6 +27,10 @@ CpuAct& Prepared(const Act& a) { return const_cast<CpuAct&>(static_cast<const Cp
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kTileTokens = 16;
 
+// Rows of one head that are stored together: a line of f16 keys.
+constexpr int32_t kStoreRun = 32;
+static_assert(kKvBlock % kStoreRun == 0);
+
 bool FitsBatch(std::span<const SequenceRows> sequences, const Tensor& t) {
   return std::all_of(sequences.begin(), sequences.end(), [&](const SequenceRows& s) {
     return s.first_row >= 0 && s.rows >= 0 && s.pos >= 0 && int64_t{s.first_row} + s.rows <= t.max_rows();
@@ -108,8 +112,7 @@ Result<std::unique_ptr<Act>> CpuDevice::NewAct(int64_t max_rows, int64_t cols,
 
 Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
   BONSAI_RETURN_IF_ERROR(spec.Check());
-  const int64_t floats = int64_t{kKvBlock} * (spec.k_width + spec.v_width);
-  if (floats > kv_scratch_floats_) {
+  if (const int64_t floats = AttendScratchFloats(spec.k_width); floats > kv_scratch_floats_) {
     const auto bytes = static_cast<size_t>(floats * pool_.threads()) * sizeof(float);
     BONSAI_ASSIGN(kv_scratch_, Buffer::Allocate(bytes));
     kv_scratch_floats_ = floats;
@@ -336,21 +339,29 @@ void CpuDevice::QkNormRopeStore(const QkvSpec& spec, const Tensor& rope_table, T
     if (gain != nullptr) token_.rms_norm(head, Cpu(*gain).data(), spec.eps, dk, head);
     ref::RopeRotate(Cpu(rope_table).row(row), dk, spec.rope_interleaved, head);
   };
-  // One item a head: the query heads of a row, then its KV heads.
+  // An item is a head × a run of rows whose keys lie side by side, so that a line of stored keys is written once.
+  runs_.clear();
+  for (const SequenceRows& s : kv.sequences) {
+    for (int32_t r = 0, n; r < s.rows; r += n) {
+      n = std::min(kStoreRun - (s.pos + r) % kStoreRun, s.rows - r);
+      runs_.push_back({s.first_row + r, n, s.pos + r, s.blocks});
+    }
+  }
   const int64_t heads = spec.heads + spec.kv_heads;
-  ForEach(TotalRows(kv.sequences) * heads, [&](int64_t item) {
-    const RowPlace place = PlaceOf(kv.sequences, item / heads);
+  ForEach(static_cast<int64_t>(runs_.size()) * heads, [&](int64_t item) {
+    const SequenceRows& run = runs_[static_cast<size_t>(item / heads)];
     auto head = static_cast<int32_t>(item % heads);
-    if (head < spec.heads) return norm_and_rotate(Cpu(q).row(place.row) + head * dk, spec.q_norm, place.row);
-    head -= spec.heads;
-    float* key = Cpu(k).row(place.row) + head * dk;
-    norm_and_rotate(key, spec.k_norm, place.row);
-    const int32_t block = place.sequence->blocks[static_cast<size_t>(place.pos / kKvBlock)];
-    const auto slot = static_cast<size_t>(place.pos % kKvBlock);
-    std::byte* keys = store.keys(block, kv.layer, head) + KvBytes(stored.k_type, slot * static_cast<size_t>(dk));
-    std::byte* values = store.values(block, kv.layer, head) + KvBytes(stored.v_type, slot * static_cast<size_t>(dv));
-    ref::KvFromFloat(stored.k_type, key, dk, keys);
-    ref::KvFromFloat(stored.v_type, Cpu(v).row(place.row) + head * dv, dv, values);
+    const bool query = head < spec.heads;
+    if (!query) head -= spec.heads;
+    for (int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
+      norm_and_rotate(Cpu(query ? q : k).row(row) + head * dk, query ? spec.q_norm : spec.k_norm, row);
+    }
+    if (query) return;
+    const int32_t block = run.blocks[static_cast<size_t>(run.pos / kKvBlock)], slot = run.pos % kKvBlock;
+    ref::StoreKeys(stored.k_type, Cpu(k).row(run.first_row) + head * dk, k.cols(), run.rows, dk, slot,
+                   store.keys(block, kv.layer, head));
+    ref::StoreValues(stored.v_type, Cpu(v).row(run.first_row) + head * dv, v.cols(), run.rows, dv, slot,
+                     store.values(block, kv.layer, head));
   });
 }
 

@@ -73,16 +73,18 @@ class CpuDevice : public Device {
                            TileScratch::Slice scratch);
   void MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const;
   void AttendTile(const AttendJob& job, int64_t item, float* scratch) const;
+  /// Of one thread, for keys of this width.
+  static int64_t AttendScratchFloats(int64_t k_width);
 
   const KernelTable& table_;
   const TokenKernels& token_;
   const ActType act_;
   ThreadPool pool_;
   TileScratch tile_scratch_;
-  Buffer kv_scratch_;              // one KV block of one head as floats, a thread
+  Buffer kv_scratch_;              // for each thread: what AttendTile makes of queries or keys
   int64_t kv_scratch_floats_ = 0;  // of one thread
   std::vector<Target> targets_;    // kept between calls so that operations do not allocate
-  std::vector<SequenceRows> tiles_;
+  std::vector<SequenceRows> tiles_, runs_;
 };
 
 }  // namespace bonsai::kernels::cpu

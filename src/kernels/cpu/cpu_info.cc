@@ -51,6 +51,7 @@ constexpr const char* kArchitecture = "x86-64";
 bool Xcr0(const X86Features& f, uint64_t state) { return (f.xcr0 & state) == state; }
 constexpr Feature kFeatures[] = {
     {kCpuAvx2, "avx", [](const X86Features& f) { return (f.leaf1_ecx >> 28 & 1) != 0; }},
+    {kCpuAvx2, "fma", [](const X86Features& f) { return (f.leaf1_ecx >> 12 & 1) != 0; }},
     {kCpuAvx2, "f16c", [](const X86Features& f) { return (f.leaf1_ecx >> 29 & 1) != 0; }},
     {kCpuAvx2, "avx2", [](const X86Features& f) { return (f.leaf7_ebx >> 5 & 1) != 0; }},
     {kCpuAvx2, "ymm state (XCR0)", [](const X86Features& f) { return Xcr0(f, 0x6); }},

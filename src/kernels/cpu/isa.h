@@ -2,7 +2,7 @@
 //
 // One answer. What a row kernel computes is defined down to the bit, so that neither the ISA, the batch size, the cut
 // of a prompt into batches nor the number of threads can change an output. All float operations are rounded one by
-// one (no fused multiply-add), to nearest.
+// one, to nearest. Matrix products and what else is here fuse nothing; only attention does (ref/ref.h, AttendBlock).
 //
 //   int8 activations:  y = 0; for each block b of the row, ascending:  y = y + (dw[b] · dx[g]) · float(isum[b])
 //     isum[b] = Σ code·q over the block, exact in int32; dw[b] its weight scale; dx[g] the scale of the activation
@@ -88,21 +88,27 @@ struct TileKernels {
                std::byte* scratch, float* y);
 };
 
-/// Keys and values of one KV head in one KV block: rows of k_width and v_width elements, one a position.
+/// Keys and values of one KV head in one KV block, as kv_type.h lays them out.
 struct KvRows {
   KvType k_type, v_type;
   const std::byte* k;
   const std::byte* v;
   int64_t k_width, v_width;
-  float* scratch;  ///< kKvBlock · (k_width + v_width) floats to work in.
+  const std::byte* next;  ///< Keys that will be read after this block, to prefetch; null: nothing is known.
 };
 
 /// One query head of one row of the batch, on its way through the KV blocks of its sequence.
 struct AttendQuery {
-  const float* q;   ///< k_width.
-  float* out;       ///< v_width: Σ exp(score - max) · v so far; starts at zeros.
-  float max, sum;   ///< ref::SoftmaxState.
-  int32_t visible;  ///< Positions of the current block that it sees, from the first: 0..kKvBlock.
+  const float* q = nullptr;  ///< k_width. Read when keys are floats.
+  /// The same as int8, read when keys are quantised: k_width codes, and for each 32 of them a scale (as in
+  /// quant/act_i8.h, which has groups of 128) and the sum of the codes.
+  const int8_t* codes = nullptr;
+  const float* scales = nullptr;
+  const int32_t* sums = nullptr;
+  float* out = nullptr;  ///< v_width: Σ exp(score - max) · v so far; starts at zeros.
+  float max = 0;         ///< Largest score; starts at -infinity.
+  float sum = 0;         ///< Σ exp(score - max).
+  int32_t visible = 0;   ///< Positions of the current block that it sees, from the first: 0..kKvBlock.
 };
 
 /// What a token needs besides matrix products. Each gives the bits of the function of ref/ref.h (or quant/act_i8.h)
@@ -110,7 +116,7 @@ struct AttendQuery {
 /// own: it uses the best whose needs it shares.
 struct TokenKernels {
   uint32_t needs;  ///< CpuBits.
-  /// ref::AttendBlock for each of `count` queries. Widths are multiples of 16 (of 1 in the portable table).
+  /// ref::AttendBlock for each of `count` queries. v_width is a multiple of 16 (of 1 in the portable table).
   void (*attend)(const KvRows& kv, float scale, AttendQuery* queries, int32_t count);
   /// ref::RmsNorm.
   void (*rms_norm)(const float* x, const float* gain, float eps, int64_t n, float* out);
@@ -122,7 +128,7 @@ struct TokenKernels {
 
 /// CPU bits. A bit is set when the CPU has the instructions and the operating system saves the registers.
 enum CpuBits : uint32_t {
-  kCpuAvx2 = 1u << 0,        ///< AVX2 and F16C, with the upper halves of ymm saved.
+  kCpuAvx2 = 1u << 0,        ///< AVX2, F16C and FMA, with the upper halves of ymm saved.
   kCpuAvx512 = 1u << 1,      ///< AVX-512 F, BW, DQ and VL, with zmm and mask registers saved.
   kCpuAvx512Vnni = 1u << 2,  ///< AVX-512 VNNI.
   kCpuNeon = 1u << 3,        ///< Advanced SIMD of 64-bit ARM.

@@ -82,7 +82,6 @@ inline void StoreI8(int8_t* p, V16 v) {
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
 
-#define BONSAI_NO_ATTENTION
 #include "kernels/cpu/token.inc"
 
 /// Called, not copied: what another object's table holds is no constant to the compiler, and there are no static

@@ -49,11 +49,11 @@ const RowKernels* Find(const KernelTable& table, uint32_t ggml_id) {
 std::span<const KernelTable* const> AllKernelTables() { return kTables; }
 
 uint32_t CpuBitsOf(const X86Features& f) {
-  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5;
+  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16cFma = 1u << 29 | 1u << 12, kAvx2 = 1u << 5;
   constexpr uint64_t kXmmYmmState = 0x6;  // XCR0: without it the OS loses the upper halves at a context switch
   const bool ymm = (f.leaf1_ecx & (kOsXsave | kAvx)) == (kOsXsave | kAvx) && (f.xcr0 & kXmmYmmState) == kXmmYmmState;
   uint32_t bits = 0;
-  if (ymm && (f.leaf1_ecx & kF16c) != 0 && (f.leaf7_ebx & kAvx2) != 0) bits |= kCpuAvx2;
+  if (ymm && (f.leaf1_ecx & kF16cFma) == kF16cFma && (f.leaf7_ebx & kAvx2) != 0) bits |= kCpuAvx2;
   constexpr uint32_t kFoundation = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31;
   constexpr uint32_t kAvx512Ebx = kFoundation | kDq | kBw | kVl;
   constexpr uint32_t kVnni = 1u << 11;

@@ -13,8 +13,8 @@ namespace {
 constexpr uint32_t kAllBits = ~0u;
 
 TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
-  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5;
-  const X86Features all = {kOsXsave | kAvx | kF16c, kAvx2, 0, 0x7};
+  constexpr uint32_t kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29, kAvx2 = 1u << 5, kFma = 1u << 12;
+  const X86Features all = {kOsXsave | kAvx | kF16c | kFma, kAvx2, 0, 0x7};
   EXPECT_EQ(CpuBitsOf(all), kCpuAvx2);
   EXPECT_EQ(CpuBitsOf(X86Features{}), 0u);
   X86Features f = all;
@@ -22,7 +22,7 @@ TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
   EXPECT_EQ(CpuBitsOf(f), 0u);
   f = all, f.xcr0 = 0x5;
   EXPECT_EQ(CpuBitsOf(f), 0u);
-  for (const uint32_t bit : {kOsXsave, kAvx, kF16c}) {
+  for (const uint32_t bit : {kOsXsave, kAvx, kF16c, kFma}) {
     f = all, f.leaf1_ecx &= ~bit;
     EXPECT_EQ(CpuBitsOf(f), 0u) << bit;
   }
@@ -31,7 +31,7 @@ TEST(CpuBitsTest, Avx2NeedsTheOperatingSystemToo) {
 }
 
 TEST(CpuBitsTest, VnniIsApartFromTheRestOfAvx512) {
-  constexpr uint32_t kLeaf1 = 1u << 27 | 1u << 28 | 1u << 29, kAvx2 = 1u << 5, kVnni = 1u << 11;
+  constexpr uint32_t kLeaf1 = 1u << 27 | 1u << 28 | 1u << 29 | 1u << 12, kAvx2 = 1u << 5, kVnni = 1u << 11;
   constexpr uint32_t kAvx512[] = {1u << 16, 1u << 17, 1u << 30, 1u << 31};  // F, DQ, BW, VL
   X86Features all = {kLeaf1, kAvx2, kVnni, 0xe7};
   for (const uint32_t bit : kAvx512) all.leaf7_ebx |= bit;

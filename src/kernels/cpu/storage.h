@@ -157,17 +157,16 @@ class CpuAct : public Act {
   std::vector<TileForm> forms_;
 };
 
-/// Block layout: for each layer, for each KV head, keys [kKvBlock, k_width], then for each KV head values
-/// [kKvBlock, v_width].
+/// Block layout: for each layer, for each KV head, its keys and then its values (kv_type.h).
 class CpuKvStore : public KvStore {
  public:
   explicit CpuKvStore(const KvSpec& spec);
   Status Grow(int32_t count) override;
-  /// Slot 0 of a head's keys or values in a block that Grow has covered.
-  std::byte* keys(int32_t block, int32_t layer, int32_t head) { return At(block, layer) + head * k_head_bytes_; }
-  std::byte* values(int32_t block, int32_t layer, int32_t head) {
-    return At(block, layer) + spec_.kv_heads * k_head_bytes_ + head * v_head_bytes_;
+  /// A head's keys or values in a block that Grow has covered.
+  std::byte* keys(int32_t block, int32_t layer, int32_t head) {
+    return At(block, layer) + head * (k_head_bytes_ + v_head_bytes_);
   }
+  std::byte* values(int32_t block, int32_t layer, int32_t head) { return keys(block, layer, head) + k_head_bytes_; }
 
  private:
   std::byte* At(int32_t block, int32_t layer) {

@@ -27,23 +27,34 @@ void RopeAngles(const RopeSpec& rope, int64_t pos, float* table);
 /// Rotates each pair (a, b) of one head to (a·cos - b·sin, b·cos + a·sin). `table` as RopeAngles fills it.
 void RopeRotate(const float* table, int64_t width, bool interleaved, float* x);
 
-/// n elements to and from the storage of the KV cache. F16 rounds to nearest; magnitudes above 65504 saturate, so that
-/// one outlier does not turn every later score into a NaN. Blocks of 32: d = fp16(max|x| / 127) for q8_0 and
+/// Stores `count` positions from `slot` of a KV block: position slot + i gets the floats from x + i·stride, `width` of
+/// them, a multiple of KvBlockWidth(type). Layouts: kv_type.h. F16 rounds to nearest; magnitudes above 65504 saturate,
+/// so that one outlier does not turn every later score into a NaN. Groups of 32: d = fp16(max|x| / 127) for q8_0 and
 /// d = fp16(x of largest magnitude / -8) for q4_0, saturating alike; codes are nearest(x · (1 / d)), clamped; where d
-/// is 0 or a NaN (the block holds one) they stand for 0. Decoding rounds code · d once.
-void KvToFloat(KvType type, const std::byte* src, int64_t n, float* dst);
-void KvFromFloat(KvType type, const float* src, int64_t n, std::byte* dst);
+/// is 0 or a NaN (the group holds one) they stand for 0.
+void StoreKeys(KvType type, const float* x, int64_t stride, int64_t count, int64_t width, int64_t slot,
+               std::byte* keys);
+void StoreValues(KvType type, const float* x, int64_t stride, int64_t count, int64_t width, int64_t slot,
+                 std::byte* values);
+/// Keys b·32 to b·32 + 31 of a quantised block: codes [32, kKvBlock] and scales [kKvBlock].
+void KeyCodes(KvType type, const std::byte* keys, int64_t b, int8_t* codes, float* scales);
+/// All keys of a block as KvType::kF32 stores them; code · d is rounded once.
+void DecodeKeys(KvType type, const std::byte* keys, int64_t width, float* out);
+/// One value row: floats, or codes with their scales [width / 32].
+void ValueCodes(KvType type, const std::byte* values, int64_t width, int64_t slot, float* codes, float* scales);
 
-/// Running softmax of one query over its keys (Milakov & Gimelshein 2018, arXiv 1805.02867).
-struct SoftmaxState {
-  float max;  ///< Largest score so far; start at -infinity.
-  float sum;  ///< Σ exp(score - max); start at 0.
-};
-
-/// Adds up to kKvBlock keys k [count, k_width] and values v [count, v_width] to the state and to
-/// acc [v_width] = Σ exp(score - max) · v, which starts at zero. Scores are (q · k) · scale.
-/// In the end the output is acc / sum. Blocks come in ascending order, cut at multiples of kKvBlock positions.
-void AttendBlock(const float* q, const float* k, const float* v, int64_t count, int64_t k_width, int64_t v_width,
-                 float scale, SoftmaxState& state, float* acc);
+/// Adds to each query's state the positions of a KV block that it sees: the running softmax of Milakov & Gimelshein
+/// 2018 (arXiv 1805.02867). A query that sees none keeps what it has. In the end the output is out / sum. Blocks come
+/// in ascending order, cut at multiples of kKvBlock positions. fma(a, b, c) is a·b + c rounded once; everything else is
+/// rounded singly.
+///
+///   float keys:      s = 0; for each element d, ascending:      s = fma(q[d], k[d], s)
+///   quantised keys:  s = 0; for each 32 elements b, ascending:  s = fma(dk[b] · dq[b], float(isum[b]), s)
+///     isum[b] = Σ code of the key · code of the query, exact; dk, dq their scales
+///   p = exp(s · scale - max), with the largest s · scale so far (NaN not counted) and Exp of math.h
+///   sum = sum · exp(old max - max) + LaneSum(p)                  (lanes.h)
+///   out[d] = out[d] · exp(old max - max); for each position, ascending:  out[d] = fma(w, v[d], out[d])
+///     float values: w = p; quantised values: w = p · dv, rounded, and v[d] = float(code)
+void AttendBlock(const KvRows& kv, float scale, AttendQuery* queries, int32_t count);
 
 }  // namespace bonsai::kernels::ref
