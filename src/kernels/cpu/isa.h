@@ -164,7 +164,9 @@ extern const TokenKernels kPortableTokenKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const FormatKernels kAvx2FloatKernels;
+extern const FormatKernels kAvx2CodeKernels;
 extern const FormatKernels kAvx512FloatKernels;
+extern const FormatKernels kAvx512Q8Kernels;
 extern const TokenKernels kAvx2TokenKernels;
 extern const TokenKernels kAvx512TokenKernels;
 #endif

@@ -24,7 +24,9 @@ constexpr const KernelTable* kTables[] = {
 constexpr std::initializer_list<const FormatKernels*> kFormatKernels = {
 #if defined(__x86_64__)
     &kAvx512FloatKernels,
+    &kAvx512Q8Kernels,
     &kAvx2FloatKernels,
+    &kAvx2CodeKernels,
 #endif
 };
 constexpr const TokenKernels* kTokenTables[] = {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "kernels/ref/ref.h"
@@ -76,6 +77,18 @@ TEST(SelectTest, KernelsForFallsBack) {
     const RowKernels f16 = KernelsFor(*table, *quant::FindByName("F16"));
     EXPECT_EQ(f16.i8, nullptr) << table->name;
     EXPECT_EQ(f16.f32 == ref::RowsF32, table == &kPortableKernels) << table->name;
+  }
+}
+
+TEST(SelectTest, TilesForEveryIntegerFormatWhereThereAreVectors) {
+  for (const KernelTable* table : AllKernelTables()) {
+    std::set<uint32_t> formats;
+    for (const TileKernels* tiles : TilesOf(*table)) EXPECT_TRUE(formats.insert(tiles->ggml_id).second) << table->name;
+    for (const quant::Type& type : quant::Types()) {
+      const bool tiled = table != &kPortableKernels && !type.is_float;
+      EXPECT_EQ(TilesFor(*table, type, 256) != nullptr, tiled) << table->name << ", " << type.name;
+      EXPECT_EQ(TilesFor(*table, type, 160), nullptr) << "not whole groups";
+    }
   }
 }
 
