@@ -47,7 +47,8 @@ constexpr Shape kShapes[] = {
     {"TQ2_0", 131, 1280}, {"Q1_0", 1, 128},  {"Q1_0", 37, 256},  {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},
     {"Q8_0", 65, 160},    {"Q8_0", 7, 2176}, {"F32", 1, 1},      {"F32", 5, 64},      {"F32", 33, 172},
     {"F16", 17, 172},     {"F16", 3, 1024},  {"F16", 2, 1031},   {"BF16", 9, 65},     {"BF16", 70, 300},
-    {"F32", 2, 2500},
+    {"F32", 2, 2500},     {"Q8_0", 1, 128},  {"Q8_0", 63, 256},  {"Q8_0", 64, 384},   {"Q8_0", 65, 128},
+    {"F16", 65, 1280},
 };
 
 class MatMulTest : public testing::TestWithParam<std::tuple<Shape, ActType>> {};
@@ -92,14 +93,14 @@ TEST_P(MatMulTest, WithinBoundOfDouble) {
 
 TEST_P(MatMulTest, SameBitsForEveryBatchThreadCountAndIsa) {
   const auto& [shape, act_type] = GetParam();
-  constexpr int64_t kTokens = 16;
+  constexpr int64_t kTokens = 20;
   const std::vector<float> x = Randoms(kTokens * shape.cols, 3);
   std::vector<float> reference;
   for (const std::string& isa : Isas()) {
     for (const int threads : {1, 2, 3}) {
       const auto device = MakeDevice(threads, act_type, isa);
       TestMatrix m = MakeMatrix(*device, shape.type, shape.rows, shape.cols, 1);
-      for (const int64_t batch : {1, 2, 7, 16}) {
+      for (const int64_t batch : {1, 2, 3, 7, 16, 20}) {
         std::vector<float> all;
         for (int64_t t = 0; t < kTokens; t += batch) {
           const int64_t n = std::min(batch, kTokens - t);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ struct Case {
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const KernelTable* table : AllKernelTables()) {
-    for (size_t i = 0; i < table->tile_count; ++i) cases.push_back({table, &table->tiles[i]});
+    for (const TileKernels* tiles : TilesOf(*table)) cases.push_back({table, tiles});
   }
   return cases;
 }
@@ -54,6 +55,9 @@ std::vector<std::byte> Bytes(int64_t count, int fill, uint64_t seed) {
   return bytes;
 }
 
+/// Equal to the bit, or both a NaN.
+bool Same(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0 || (std::isnan(a) && std::isnan(b)); }
+
 /// Weights and codes by name of their signs: '+', '-', '/' alternating, '?' random.
 float Weight(char sign, int64_t i, Rng& rng) {
   if (sign == '?') return static_cast<float>(rng.Uniform() * 2 - 1);
@@ -62,6 +66,29 @@ float Weight(char sign, int64_t i, Rng& rng) {
 int8_t Code(char sign, int64_t i, Rng& rng) {
   if (sign == '?') return static_cast<int8_t>(static_cast<int64_t>(rng.Next() % 255) - 127);
   return sign == '-' || (sign == '/' && i % 2 != 0) ? -127 : 127;
+}
+
+/// Stored rows by name of the weights' signs (see Weight), '*' for bytes of any value with scales of any size and sign,
+/// one row in four also infinities and NaNs, '8' for bytes 0x80: codes of -128 and negative subnormal scales.
+std::vector<std::byte> StoredRows(const quant::Type& type, int64_t count, char weights, Rng& rng) {
+  const auto row_bytes = static_cast<size_t>(*type.RowBytes(kCols));
+  const auto block_bytes = static_cast<size_t>(type.block_bytes);
+  if (weights == '8') return Bytes(count * static_cast<int64_t>(row_bytes), 0x80, 0);
+  if (weights == '*') {
+    std::vector<std::byte> rows = Bytes(count * static_cast<int64_t>(row_bytes), -1, rng.Next());
+    const size_t exponent = type.name == "TQ2_0" ? block_bytes - 1 : 1;  // the byte of a block's scale that has it
+    for (size_t at = 0; at < rows.size(); at += block_bytes) {
+      if (at / row_bytes % 4 != 0) rows[at + exponent] &= std::byte{0xbf};
+    }
+    return rows;
+  }
+  std::vector<std::byte> rows(static_cast<size_t>(count) * row_bytes);
+  std::vector<float> row(kCols);
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t c = 0; c < kCols; ++c) row[static_cast<size_t>(c)] = Weight(weights, c, rng);
+    type.encode(row.data(), &rows[static_cast<size_t>(r) * row_bytes], kCols);
+  }
+  return rows;
 }
 
 // Not every byte is a weight of every format (a ternary code has three values), but all must come back.
@@ -91,13 +118,8 @@ TEST_P(TilesTest, ProductsAreTheContractToTheBit) {
   constexpr int64_t kBands = 5, kRows = kBands * kBandRows - 3, kMost = 13;
   const int64_t part = std::min(type.block_weights, quant::kActGroup);  // what one integer sum covers
   Rng rng(1);
-  for (const char weights : {'?', '+', '-', '/'}) {
-    std::vector<std::byte> rows(static_cast<size_t>(kRows * row_bytes));
-    std::vector<float> row(kCols);
-    for (int64_t r = 0; r < kRows; ++r) {
-      for (int64_t c = 0; c < kCols; ++c) row[static_cast<size_t>(c)] = Weight(weights, c, rng);
-      type.encode(row.data(), &rows[static_cast<size_t>(r * row_bytes)], kCols);
-    }
+  for (const char weights : {'?', '+', '-', '/', '*', '8'}) {
+    const std::vector<std::byte> rows = StoredRows(type, kRows, weights, rng);
     const int64_t band_bytes = kGroups * tiles.tile_bytes;
     Buffer bands = Take(kBands * band_bytes);
     for (int64_t b = 0; b < kBands; ++b) {
@@ -128,9 +150,9 @@ TEST_P(TilesTest, ProductsAreTheContractToTheBit) {
       }
       const auto check = [&](const float* y, int64_t t, int64_t band, const char* kernel, int64_t n) {
         for (int64_t r = band * kBandRows; r < std::min((band + 1) * kBandRows, kRows); ++r) {
-          ASSERT_EQ(y[r - band * kBandRows], expected[static_cast<size_t>(t * kRows + r)])
-              << kernel << ", weights " << weights << ", codes " << codes << ", token " << t << " of " << n << ", row "
-              << r;
+          const float got = y[r - band * kBandRows], want = expected[static_cast<size_t>(t * kRows + r)];
+          ASSERT_TRUE(Same(got, want)) << got << " and not " << want << ", " << kernel << ", weights " << weights
+                                       << ", codes " << codes << ", token " << t << " of " << n << ", row " << r;
         }
       };
 

@@ -74,11 +74,14 @@ float SignedSum(const std::byte* w, const float* x) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-void Q1F32(const quant::Type&, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n, float* y) {
-  for (int64_t t = 0; t < n; ++t) y[t] = 0;
-  for (int64_t g = 0; g < cols / kGroup; ++g, w += kBlockBytes) {
-    const float d = BlockScale(w);
-    for (int64_t t = 0; t < n; ++t) y[t] += d * SignedSum(w, x.x + t * x.stride + g * kGroup);
+void Q1F32(const quant::Type&, const WeightRows& w, const F32Rows& x, int64_t n, float* y) {
+  for (int64_t r = 0; r < w.count; ++r, ++y) {
+    for (int64_t t = 0; t < n; ++t) y[t * kBandRows] = 0;
+    const std::byte* at = w.w + r * w.row_bytes;
+    for (int64_t c = 0; c < w.cols; c += kGroup, at += kBlockBytes) {
+      const float d = BlockScale(at);
+      for (int64_t t = 0; t < n; ++t) y[t * kBandRows] += d * SignedSum(at, x.x + t * x.stride + c);
+    }
   }
 }
 

@@ -24,7 +24,6 @@ CpuAct& Prepared(const Act& a) { return const_cast<CpuAct&>(static_cast<const Cp
 
 // A product is cut in tiles of weight rows × tokens: 64 rows of 4,096 Q1_0 weights are 36 KiB and 16 tokens of int8
 // 64 KiB, so both stay in L2 while they are multiplied with each other.
-constexpr int64_t kTileRows = 64;
 constexpr int64_t kTileTokens = 16;
 
 // Rows of one head that are stored together: a line of f16 keys.
@@ -277,18 +276,15 @@ void CpuDevice::MultiplyRows(const Target& target, const CpuAct& x, int64_t rows
   const CpuMatrix& w = *target.w;
   const MatrixSpec& spec = w.spec();
   const bool i8 = TakesI8(w);
-  float tile[kTileTokens][kTileRows];
+  float tile[kTileTokens][kBandRows];
   float y[kTileTokens];
-  for (int64_t r0 = first; r0 < last; r0 += kTileRows) {
-    const int64_t tile_rows = std::min(kTileRows, last - r0);
+  for (int64_t r0 = first; r0 < last; r0 += kBandRows) {
+    const int64_t tile_rows = std::min(kBandRows, last - r0);
     for (int64_t t0 = 0; t0 < rows; t0 += kTileTokens) {
       const int64_t tokens = std::min(kTileTokens, rows - t0);
-      for (int64_t r = 0; r < tile_rows; ++r) {
-        if (i8) {
-          w.kernels().i8(*spec.type, w.row(r0 + r), spec.cols, x.i8_rows(t0), tokens, y);
-        } else {
-          w.kernels().f32(*spec.type, w.row(r0 + r), spec.cols, x.f32_rows(t0), tokens, y);
-        }
+      if (!i8) w.kernels().f32(*spec.type, w.rows(r0, tile_rows), x.f32_rows(t0), tokens, tile[0]);
+      for (int64_t r = 0; i8 && r < tile_rows; ++r) {
+        w.kernels().i8(*spec.type, w.row(r0 + r), spec.cols, x.i8_rows(t0), tokens, y);
         for (int64_t t = 0; t < tokens; ++t) tile[t][r] = y[t];
       }
       for (int64_t t = 0; t < tokens; ++t) {

@@ -119,14 +119,15 @@ std::vector<std::string> Missing(uint32_t bits) {
   return missing;
 }
 
-/// The table that owns a row kernel; null for the reference's.
+/// The table that owns the row kernel which `table` uses for a format: the last one that still uses it on the way to
+/// the portable one. Null for the reference's.
 template <class Kernel>
-const KernelTable* OwnerOf(Kernel kernel, Kernel RowKernels::*field) {
-  for (const KernelTable* table : AllKernelTables()) {
-    for (size_t i = 0; i < table->row_count; ++i)
-      if (table->rows[i].*field == kernel) return table;
-  }
-  return nullptr;
+const KernelTable* OwnerOf(const KernelTable* table, const quant::Type& type, Kernel RowKernels::*field,
+                           Kernel reference) {
+  const Kernel kernel = KernelsFor(*table, type).*field;
+  if (kernel == reference) return nullptr;
+  while (table->base != nullptr && KernelsFor(*table->base, type).*field == kernel) table = table->base;
+  return table;
 }
 
 KernelPath PathOf(const KernelTable* owner) {
@@ -180,14 +181,14 @@ WeightKernels DescribeKernels(const quant::Type& type, std::string_view name) {
   const KernelTable* table = &kPortableKernels;
   for (const KernelTable* t : AllKernelTables())
     if (t->name == name) table = t;
-  const RowKernels rows = KernelsFor(*table, type);
-  const KernelTable* f32 = OwnerOf(rows.f32, &RowKernels::f32);
+  const KernelTable* f32 = OwnerOf(table, type, &RowKernels::f32, F32RowsKernel{ref::RowsF32});
   WeightKernels w = {KernelPath::kFloat, PathOf(f32), "", f32 != nullptr ? f32->name : ""};
-  if (rows.i8 == nullptr) return w;
+  if (KernelsFor(*table, type).i8 == nullptr) return w;
   const TileKernels* tiles = TilesFor(*table, type, quant::kActGroup);
-  const KernelTable* i8 = tiles != nullptr ? table : OwnerOf(rows.i8, &RowKernels::i8);
-  for (const KernelTable* t = table; tiles != nullptr && t != nullptr; t = t->base)
-    if (tiles >= t->tiles && tiles < t->tiles + t->tile_count) i8 = t;
+  const KernelTable* i8 = OwnerOf(table, type, &RowKernels::i8, I8RowKernel{ref::RowI8});
+  if (tiles != nullptr) {
+    for (i8 = table; i8->base != nullptr && TilesFor(*i8->base, type, quant::kActGroup) == tiles;) i8 = i8->base;
+  }
   w.i8 = tiles != nullptr ? KernelPath::kTiles : PathOf(i8);
   w.i8_isa = i8 != nullptr ? i8->name : "";
   return w;

@@ -43,20 +43,28 @@ struct F32Rows {
 /// Nothing needs alignment. Pure, thread safe.
 using I8RowKernel = void (*)(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n,
                              float* y);
-using F32RowKernel = void (*)(const quant::Type& type, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n,
-                              float* y);
+
+/// `count` (1..kBandRows) stored rows of `cols` columns: row r starts at w + r·row_bytes.
+struct WeightRows {
+  const std::byte* w;
+  int64_t row_bytes, count, cols;
+};
+inline constexpr int64_t kBandRows = 64;
+
+/// y[kBandRows·t + r] = row r of w · x[t] for t in 0..n-1; what y holds for rows from w.count to kBandRows is
+/// unspecified. Nothing needs alignment. Pure, thread safe.
+using F32RowsKernel = void (*)(const quant::Type& type, const WeightRows& w, const F32Rows& x, int64_t n, float* y);
 
 /// The fast kernels for one weight format. Null: the reference kernel serves.
 struct RowKernels {
   uint32_t ggml_id;
   I8RowKernel i8;
-  F32RowKernel f32;
+  F32RowsKernel f32;
 };
 
 /// Weights rearranged when they are loaded, so that one register holds many rows: a band is kBandRows rows, and a tile
 /// is a band × one group of 128 columns. A matrix is its bands, a band its tiles in column order. The last band is
 /// filled with rows of zero scale. The layout is the table's own; cpu/tiles.h has those that exist.
-inline constexpr int64_t kBandRows = 64;
 
 /// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables,
 /// regrouped codes and scratch are aligned to 64 bytes. All pure and thread safe.
@@ -153,6 +161,15 @@ struct KernelTable {
   DotLoop dot = {nullptr, nullptr};  ///< Empty: that of the base.
 };
 
+/// Kernels for formats that have an object of their own. They belong to the table that needs the same CPU bits.
+struct FormatKernels {
+  uint32_t needs;  ///< CpuBits.
+  const RowKernels* rows;
+  size_t row_count;
+  const TileKernels* tiles;
+  size_t tile_count;
+};
+
 /// Portable C++: always there, and the definition of right.
 extern const KernelTable kPortableKernels;
 extern const TokenKernels kPortableTokenKernels;
@@ -160,6 +177,10 @@ extern const TokenKernels kPortableTokenKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+extern const FormatKernels kAvx2FloatKernels;
+extern const FormatKernels kAvx2CodeKernels;
+extern const FormatKernels kAvx512FloatKernels;
+extern const FormatKernels kAvx512Q8Kernels;
 extern const TokenKernels kAvx2TokenKernels;
 extern const TokenKernels kAvx512TokenKernels;
 #endif

@@ -56,12 +56,15 @@ int32_t SignedSum(const Block& block, const int8_t* q) {
   return sum;
 }
 
-void Q1F32(const quant::Type&, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n, float* y) {
-  for (int64_t t = 0; t < n; ++t) y[t] = 0;
-  for (int64_t c = 0; c < cols; c += kActGroup, w += sizeof(Block)) {
-    const Block block = quant::q1_0::Load(w);
-    const float d = HalfToFloat(block.d);
-    for (int64_t t = 0; t < n; ++t) y[t] += d * SignedSum(block, x.x + t * x.stride + c);
+void Q1F32(const quant::Type&, const WeightRows& w, const F32Rows& x, int64_t n, float* y) {
+  for (int64_t r = 0; r < w.count; ++r, ++y) {
+    for (int64_t t = 0; t < n; ++t) y[t * kBandRows] = 0;
+    const std::byte* at = w.w + r * w.row_bytes;
+    for (int64_t c = 0; c < w.cols; c += kActGroup, at += sizeof(Block)) {
+      const Block block = quant::q1_0::Load(at);
+      const float d = HalfToFloat(block.d);
+      for (int64_t t = 0; t < n; ++t) y[t * kBandRows] += d * SignedSum(block, x.x + t * x.stride + c);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // The table of instruction sets, and the choice between them.
 #include "kernels/cpu/select.h"
 
+#include <initializer_list>
 #include <string>
 
 #include "kernels/ref/ref.h"
@@ -27,6 +28,14 @@ constexpr const KernelTable* kTables[] = {
 #endif
     &kPortableKernels,
 };
+constexpr std::initializer_list<const FormatKernels*> kFormatKernels = {
+#if defined(__x86_64__)
+    &kAvx512FloatKernels,
+    &kAvx512Q8Kernels,
+    &kAvx2FloatKernels,
+    &kAvx2CodeKernels,
+#endif
+};
 constexpr const TokenKernels* kTokenTables[] = {
 #if defined(__x86_64__)
     &kAvx512TokenKernels,
@@ -37,11 +46,13 @@ constexpr const TokenKernels* kTokenTables[] = {
     &kPortableTokenKernels,
 };
 
-const RowKernels* Find(const KernelTable& table, uint32_t ggml_id) {
-  for (size_t i = 0; i < table.row_count; ++i) {
-    if (table.rows[i].ggml_id == ggml_id) return &table.rows[i];
+/// Calls fn with each of the row kernels that are the table's own.
+template <class Fn>
+void ForEachRow(const KernelTable& table, Fn&& fn) {
+  for (size_t i = 0; i < table.row_count; ++i) fn(table.rows[i]);
+  for (const FormatKernels* more : kFormatKernels) {
+    for (size_t i = 0; more->needs == table.needs && i < more->row_count; ++i) fn(more->rows[i]);
   }
-  return nullptr;
 }
 
 }  // namespace
@@ -116,15 +127,16 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 }
 
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type) {
-  RowKernels kernels = {type.ggml_id, nullptr, ref::RowF32};
+  RowKernels kernels = {type.ggml_id, nullptr, ref::RowsF32};
   const int64_t part = type.dot_weights();
   if (type.dot_i8 != nullptr && quant::kActGroup % part == 0 && type.block_weights % part == 0) kernels.i8 = ref::RowI8;
   bool has_i8 = false, has_f32 = false;  // the nearest table's wins
   for (const KernelTable* t = &table; t != nullptr; t = t->base) {
-    const RowKernels* own = Find(*t, type.ggml_id);
-    if (own == nullptr) continue;
-    if (!has_i8 && own->i8 != nullptr) kernels.i8 = own->i8, has_i8 = true;
-    if (!has_f32 && own->f32 != nullptr) kernels.f32 = own->f32, has_f32 = true;
+    ForEachRow(*t, [&](const RowKernels& own) {
+      if (own.ggml_id != type.ggml_id) return;
+      if (!has_i8 && own.i8 != nullptr) kernels.i8 = own.i8, has_i8 = true;
+      if (!has_f32 && own.f32 != nullptr) kernels.f32 = own.f32, has_f32 = true;
+    });
   }
   return kernels;
 }
@@ -136,11 +148,20 @@ const TokenKernels& TokenKernelsFor(const KernelTable& table) {
   return kPortableTokenKernels;
 }
 
+std::vector<const TileKernels*> TilesOf(const KernelTable& table) {
+  std::vector<const TileKernels*> all;
+  for (size_t i = 0; i < table.tile_count; ++i) all.push_back(&table.tiles[i]);
+  for (const FormatKernels* more : kFormatKernels) {
+    for (size_t i = 0; more->needs == table.needs && i < more->tile_count; ++i) all.push_back(&more->tiles[i]);
+  }
+  return all;
+}
+
 const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols) {
   if (cols % quant::kActGroup != 0) return nullptr;
   for (const KernelTable* t = &table; t != nullptr; t = t->base) {
-    for (size_t i = 0; i < t->tile_count; ++i) {
-      if (t->tiles[i].ggml_id == type.ggml_id) return &t->tiles[i];
+    for (const TileKernels* tiles : TilesOf(*t)) {
+      if (tiles->ggml_id == type.ggml_id) return tiles;
     }
   }
   return nullptr;

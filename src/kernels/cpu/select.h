@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "kernels/cpu/isa.h"
@@ -47,6 +48,8 @@ Result<const KernelTable*> SelectKernels(std::string_view wanted, uint32_t cpu_b
 RowKernels KernelsFor(const KernelTable& table, const quant::Type& type);
 /// The kernels for the rest of a token: the best that need nothing that `table` does not need.
 const TokenKernels& TokenKernelsFor(const KernelTable& table);
+/// The tile kernels that are the table's own, at most one for each format.
+std::vector<const TileKernels*> TilesOf(const KernelTable& table);
 /// The tile kernels that `table` has for a matrix of this format and width, or null.
 const TileKernels* TilesFor(const KernelTable& table, const quant::Type& type, int64_t cols);
 

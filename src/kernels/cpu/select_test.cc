@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "kernels/ref/ref.h"
@@ -97,9 +98,23 @@ TEST(SelectTest, KernelsForFallsBack) {
     EXPECT_EQ(kernels.i8, portable.i8) << table->name;  // the others have tiles for it
     EXPECT_EQ(kernels.f32 != portable.f32, (table->needs & kCpuAvx2) != 0) << table->name;
     const RowKernels q8 = KernelsFor(*table, *quant::FindByName("Q8_0"));
-    EXPECT_TRUE(q8.i8 == ref::RowI8 && q8.f32 == ref::RowF32) << table->name;
+    EXPECT_EQ(q8.i8, ref::RowI8) << table->name;  // for widths that have no tiles
+    EXPECT_EQ(q8.f32 == ref::RowsF32, table == &kPortableKernels) << table->name;
     const RowKernels f16 = KernelsFor(*table, *quant::FindByName("F16"));
-    EXPECT_TRUE(f16.i8 == nullptr && f16.f32 == ref::RowF32) << table->name;
+    EXPECT_EQ(f16.i8, nullptr) << table->name;
+    EXPECT_EQ(f16.f32 == ref::RowsF32, table == &kPortableKernels) << table->name;
+  }
+}
+
+TEST(SelectTest, TilesForEveryIntegerFormatWhereThereAreVectors) {
+  for (const KernelTable* table : AllKernelTables()) {
+    std::set<uint32_t> formats;
+    for (const TileKernels* tiles : TilesOf(*table)) EXPECT_TRUE(formats.insert(tiles->ggml_id).second) << table->name;
+    for (const quant::Type& type : quant::Types()) {
+      const bool tiled = table != &kPortableKernels && !type.is_float;
+      EXPECT_EQ(TilesFor(*table, type, 256) != nullptr, tiled) << table->name << ", " << type.name;
+      EXPECT_EQ(TilesFor(*table, type, 160), nullptr) << "not whole groups";
+    }
   }
 }
 

@@ -32,6 +32,7 @@ class CpuMatrix : public Matrix {
   const TileKernels* tiles() const { return tiles_; }
   /// Stored rows only.
   const std::byte* row(int64_t r) const { return bytes_.data() + r * row_bytes_; }
+  WeightRows rows(int64_t first, int64_t count) const { return {row(first), row_bytes_, count, spec_.cols}; }
   /// Tiles only.
   const std::byte* band(int64_t b) const { return bytes_.data() + b * band_bytes_; }
   int64_t bands() const { return (spec_.rows + kBandRows - 1) / kBandRows; }

@@ -7,8 +7,11 @@
 
 namespace bonsai::kernels::ref {
 
+namespace {
+
+/// One row of weights: y[kBandRows·t].
 void RowF32(const quant::Type& type, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n, float* y) {
-  std::fill_n(y, n, 0.0f);
+  for (int64_t t = 0; t < n; ++t) y[t * kBandRows] = 0;
   // 4 KiB of floats, used for all n rows: the matrix itself is never expanded.
   float decoded[kDecodeChunk];
   for (int64_t c = 0; c < cols; c += kDecodeChunk) {
@@ -18,9 +21,17 @@ void RowF32(const quant::Type& type, const std::byte* w, int64_t cols, const F32
     std::fill(decoded + count, decoded + padded, 0.0f);
     for (int64_t t = 0; t < n; ++t) {
       const float* row = x.x + t * x.stride + c;
-      for (int64_t g = 0; g < padded; g += quant::kActGroup) y[t] += LaneDot(decoded + g, row + g, quant::kActGroup);
+      for (int64_t g = 0; g < padded; g += quant::kActGroup) {
+        y[t * kBandRows] += LaneDot(decoded + g, row + g, quant::kActGroup);
+      }
     }
   }
+}
+
+}  // namespace
+
+void RowsF32(const quant::Type& type, const WeightRows& w, const F32Rows& x, int64_t n, float* y) {
+  for (int64_t r = 0; r < w.count; ++r) RowF32(type, w.w + r * w.row_bytes, w.cols, x, n, y + r);
 }
 
 void RowI8(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y) {

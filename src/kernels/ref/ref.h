@@ -11,9 +11,9 @@
 namespace bonsai::kernels::ref {
 
 /// Row kernels for any format (see kernels/cpu/isa.h), through its decode and dot_i8.
-void RowF32(const quant::Type& type, const std::byte* w, int64_t cols, const F32Rows& x, int64_t n, float* y);
+void RowsF32(const quant::Type& type, const WeightRows& w, const F32Rows& x, int64_t n, float* y);
 void RowI8(const quant::Type& type, const std::byte* w, int64_t cols, const I8Rows& x, int64_t n, float* y);
-/// Columns that RowF32 decodes at a time; every block_weights must divide it.
+/// Columns that RowsF32 decodes at a time; every block_weights must divide it.
 inline constexpr int64_t kDecodeChunk = 1024;
 
 /// out[i] = (x[i] · r) · gain[i] with r = 1 / sqrt(mean(x²) + eps); n values. out may be x.
