@@ -124,18 +124,19 @@ void CrumbsOneToken(const std::byte* band, int64_t bands, int64_t groups, const 
     __m512 acc[4] = {};
     const auto* input = reinterpret_cast<const CrumbInput*>(inputs);
     for (int64_t k = 0; k < groups; ++k, ++tile, ++input) {
-      Prefetch(tile);
       const __m512 dx = _mm512_set1_ps(scales[k]);
 #pragma GCC unroll 2
       for (int part = 0; part < kScales; ++part) {
         const int32_t sum_x = kScales == 1 ? input->sums[0] + input->sums[1] : input->sums[part];
         const __m512i start = _mm512_set1_epi32(-sum_x);
         __m512i place[4][4] = {{start, start, start, start}};  // [i][v]: 4^i · Σ code · x, and -Σx in the first
+#pragma GCC unroll 1  // unrolled, its registers do not suffice
         for (int s = part * 8 / kScales; s < (part + 1) * 8 / kScales; ++s) {
           const int8_t* q = input->q + 16 * s;
           const __m512i x[4] = {Broadcast(q), Broadcast(q + 4), Broadcast(q + 8), Broadcast(q + 12)};
 #pragma GCC unroll 4
           for (int v = 0; v < 4; ++v) {
+            _mm_prefetch(reinterpret_cast<const char*>(tile->q[s][v]) + 4096, _MM_HINT_T0);
             const __m512i w = _mm512_load_si512(tile->q[s][v]);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; ++i) place[i][v] = Dot(place[i][v], _mm512_and_si512(w, mask[i]), x[i]);
