@@ -156,25 +156,47 @@ inline void LookUp(const WordTile& tile, const FieldSums* tables, __m512i (*sum)
   AddEntries<T>(three, tables + T, sum);
 }
 
+/// A band of one token. Apart from LookUp, whose order of instructions reads 19 GB/s here where this reads 25 (one core
+/// of a Zen 4).
+__attribute__((noinline)) void OneBand(const WordTile* tile, int64_t groups, const FieldSums* table,
+                                       const float* scales, float* y) {
+  __m512 acc[4] = {};
+  for (int64_t k = 0; k < groups; ++k, ++tile, table += kFields) {
+    Prefetch(tile + 16, tile + 2);
+    __m512i sum[2] = {}, five[2], three[2];
+#pragma GCC unroll 8
+    for (int w = 0; w < 8; ++w) {
+      const __m512i a = _mm512_load_si512(table + 3 * w), b = _mm512_load_si512(table + 3 * w + 1);
+      const __m512i c = _mm512_load_si512(table + 3 * w + 2);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m512i word = _mm512_load_si512(tile->q[w][h]);
+        if (w < 5) five[h] = PutTopBit(five[h], word, w);
+        if (w >= 5) three[h] = PutTopBit(three[h], word, w - 5);
+        sum[h] = AddEntry(sum[h], word, a);
+        sum[h] = AddEntry(sum[h], _mm512_srli_epi16(word, 5), b);
+        sum[h] = AddEntry(sum[h], _mm512_srli_epi16(word, 10), c);
+      }
+    }
+    const __m512i a = _mm512_load_si512(table + 24), b = _mm512_load_si512(table + 25);
+    const __m512 dx = _mm512_set1_ps(scales[k]);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const uint16_t* dw = tile->scale + 32 * h;
+      const __m512i all = AddEntry(AddEntry(sum[h], five[h], a), three[h], b);
+      acc[2 * h] = AddTerm(acc[2 * h], Scales(dw), dx, First(all));
+      acc[2 * h + 1] = AddTerm(acc[2 * h + 1], Scales(dw + 16), dx, Last(all));
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) _mm512_storeu_ps(y + 16 * v, acc[v]);
+}
+
 void OneToken(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y) {
   const auto* tile = reinterpret_cast<const WordTile*>(band);
-  for (int64_t b = 0; b < bands; ++b, y += kBandRows) {
-    __m512 acc[4] = {};
-    const auto* table = reinterpret_cast<const FieldSums*>(tables);
-    for (int64_t k = 0; k < groups; ++k, ++tile, table += kFields) {
-      Prefetch(tile + 16, tile + 2);
-      __m512i sum[1][2];
-      LookUp<1>(*tile, table, sum);
-      const __m512 dx = _mm512_set1_ps(scales[k]);
-#pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        acc[2 * h] = AddTerm(acc[2 * h], Scales(tile->scale + 32 * h), dx, First(sum[0][h]));
-        acc[2 * h + 1] = AddTerm(acc[2 * h + 1], Scales(tile->scale + 32 * h + 16), dx, Last(sum[0][h]));
-      }
-    }
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) _mm512_storeu_ps(y + 16 * v, acc[v]);
+  for (int64_t b = 0; b < bands; ++b, tile += groups, y += kBandRows) {
+    OneBand(tile, groups, reinterpret_cast<const FieldSums*>(tables), scales, y);
   }
 }
 

@@ -130,7 +130,7 @@ void CrumbsOneToken(const std::byte* band, int64_t bands, int64_t groups, const 
         const int32_t sum_x = kScales == 1 ? input->sums[0] + input->sums[1] : input->sums[part];
         const __m512i start = _mm512_set1_epi32(-sum_x);
         __m512i place[4][4] = {{start, start, start, start}};  // [i][v]: 4^i · Σ code · x, and -Σx in the first
-#pragma GCC unroll 1  // unrolled, its registers do not suffice
+#pragma GCC unroll 1                                           // unrolled, its registers do not suffice
         for (int s = part * 8 / kScales; s < (part + 1) * 8 / kScales; ++s) {
           const int8_t* q = input->q + 16 * s;
           const __m512i x[4] = {Broadcast(q), Broadcast(q + 4), Broadcast(q + 8), Broadcast(q + 12)};
