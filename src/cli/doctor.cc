@@ -160,7 +160,9 @@ json KernelsJson(const Report& r) {
   json all = json::object();
   for (const quant::Type& type : quant::Types()) {
     const kernels::WeightKernels w = kernels::DescribeKernels(type, r.cpu.table);
-    all[std::string(type.name)] = {{"i8", with_isa(w.i8, w.i8_isa)}, {"f32", with_isa(w.f32, w.f32_isa)}};
+    json i8 = with_isa(w.i8, w.i8_isa);
+    if (w.i8 == KernelPath::kTiles) i8["most_singly"] = w.most_singly, i8["most_together"] = w.most_together;
+    all[std::string(type.name)] = {{"i8", i8}, {"f32", with_isa(w.f32, w.f32_isa)}};
   }
   return all;
 }
@@ -219,11 +221,21 @@ std::string PathText(KernelPath path, const std::string& isa) {
   return "";
 }
 
+/// How many tokens of a batch share a pass over the weights, by the batch's size.
+std::string BatchText(const kernels::WeightKernels& w) {
+  if (w.i8 != KernelPath::kTiles) return "";
+  const std::string many = fmt::format("{}+: up to {}", w.most_singly + 1, w.most_together);
+  if (w.most_singly == 0) return many;
+  return (w.most_singly == 1 ? "1: 1, " : fmt::format("1-{}: 1, ", w.most_singly)) + many;
+}
+
 void PrintKernels(const Report& r) {
-  fmt::print("\nkernels by weight format\n  {:<8} {:<20} {}\n", "", "--act i8 (default)", "--act f32");
+  fmt::print("\nkernels by weight format\n  {:<8} {:<20} {:<28} {}\n", "", "--act i8 (default)", "tokens a pass",
+             "--act f32");
   for (const quant::Type& type : quant::Types()) {
     const kernels::WeightKernels w = kernels::DescribeKernels(type, r.cpu.table);
-    fmt::print("  {:<8} {:<20} {}\n", type.name, PathText(w.i8, w.i8_isa), PathText(w.f32, w.f32_isa));
+    fmt::print("  {:<8} {:<20} {:<28} {}\n", type.name, PathText(w.i8, w.i8_isa), BatchText(w),
+               PathText(w.f32, w.f32_isa));
   }
 }
 

@@ -189,6 +189,7 @@ WeightKernels DescribeKernels(const quant::Type& type, std::string_view name) {
   if (tiles != nullptr) {
     for (i8 = table; i8->base != nullptr && TilesFor(*i8->base, type, quant::kActGroup) == tiles;) i8 = i8->base;
   }
+  if (tiles != nullptr) w.most_singly = tiles->most_singly, w.most_together = tiles->most_tokens;
   w.i8 = tiles != nullptr ? KernelPath::kTiles : PathOf(i8);
   w.i8_isa = i8 != nullptr ? i8->name : "";
   return w;
