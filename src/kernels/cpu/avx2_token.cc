@@ -20,7 +20,8 @@ struct V16 {
 struct I16 {
   __m256i lo, hi;
 };
-// 8 of 16 registers are accumulators, 4 hold keys or columns.
+// 8 of 16 registers are accumulators, 4 hold keys or columns. (g++ 12 spills some integer ones; 16 positions a time
+// need no spills and are no faster.)
 constexpr int kQueries = 2, kKeyChunks = 2, kValueColumns = 1;
 
 inline V16 Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

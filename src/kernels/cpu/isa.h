@@ -102,7 +102,7 @@ struct KvRows {
   const std::byte* k;
   const std::byte* v;
   int64_t k_width, v_width;
-  const std::byte* next;  ///< Keys that will be read after this block, to prefetch; null: nothing is known.
+  const std::byte* next;  ///< Keys of the block to be read after this one, values right behind: to prefetch. Or null.
 };
 
 /// One query head of one row of the batch, on its way through the KV blocks of its sequence.
