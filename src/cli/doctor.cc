@@ -224,7 +224,7 @@ std::string PathText(KernelPath path, const std::string& isa) {
 /// How many tokens of a batch share a pass over the weights, by the batch's size.
 std::string BatchText(const kernels::WeightKernels& w) {
   if (w.i8 != KernelPath::kTiles) return "";
-  const std::string many = fmt::format("{}+: up to {}", w.most_singly + 1, w.most_together);
+  std::string many = fmt::format("{}+: up to {}", w.most_singly + 1, w.most_together);
   if (w.most_singly == 0) return many;
   return (w.most_singly == 1 ? "1: 1, " : fmt::format("1-{}: 1, ", w.most_singly)) + many;
 }
