@@ -164,14 +164,11 @@ TEST_P(TilesTest, ProductsAreTheContractToTheBit) {
         for (int64_t b = 0; b < kBands; ++b) check(&y[static_cast<size_t>(b * kBandRows)], 0, b, "one", 1);
       }
 
-      Buffer regrouped = Take(kMost * kCols);
       std::vector<int32_t> group_sums(kMost * kGroups);
-      for (int64_t t = 0; t < kMost && tiles.regroup != nullptr; ++t) {
-        tiles.regroup(&q[static_cast<size_t>(t * kCols)], kGroups, regrouped.as<int8_t>() + t * kCols,
-                      &group_sums[static_cast<size_t>(t * kGroups)]);
+      for (int64_t t = 0; t < kMost && tiles.sum_groups != nullptr; ++t) {
+        tiles.sum_groups(&q[static_cast<size_t>(t * kCols)], kGroups, &group_sums[static_cast<size_t>(t * kGroups)]);
       }
-      const int8_t* ordered = tiles.regroup != nullptr ? regrouped.as<int8_t>() : q.data();
-      const I8Rows x = {ordered, kCols, scales.data(), kGroups};
+      const I8Rows x = {q.data(), kCols, scales.data(), kGroups};
       for (int64_t n = 1; n <= kMost; ++n) {
         const int64_t count = std::min(tiles.most_bands, kBands);  // up to the last band, which has fewer rows
         for (int64_t some = 1; some <= count; ++some) {

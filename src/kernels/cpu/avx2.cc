@@ -246,12 +246,8 @@ void OneToken(const std::byte* band, int64_t bands, int64_t groups, const std::b
   }
 }
 
-/// The order stays: tables are made from plain codes. Sums are of magnitudes.
-void Regroup(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  for (int64_t k = 0; k < groups; ++k, q += kGroup, out += kGroup) {
-    for (int i = 0; i < kGroup; i += 32) Store(out + i, Load(q + i));
-    sums[k] = Magnitude(q);
-  }
+void SumMagnitudes(const int8_t* q, int64_t groups, int32_t* sums) {
+  for (int64_t k = 0; k < groups; ++k) sums[k] = Magnitude(q + k * kGroup);
 }
 
 /// Nibbles to bytes: index[2s] the low ones of step s, index[2s + 1] the high ones.
@@ -313,7 +309,7 @@ void Many(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x,
 }
 
 constexpr TileKernels kTiles[] = {{41, sizeof(ByteTile), PackBytes, UnpackBytes, kMostSingly, sizeof(Tables),
-                                   MakeTables, OneToken, Regroup, kMostBands, kMostTokens, 0, Many}};
+                                   MakeTables, OneToken, SumMagnitudes, kMostBands, kMostTokens, 0, Many}};
 
 }  // namespace
 

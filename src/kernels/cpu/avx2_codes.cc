@@ -85,24 +85,7 @@ inline void HalfSums(const int8_t* q, int32_t* sums) {
   }
 }
 
-void MakeInputs(const int8_t* q, int64_t groups, std::byte* inputs) {
-  auto* input = reinterpret_cast<CrumbInput*>(inputs);
-  for (int64_t k = 0; k < groups; ++k, ++input, q += kGroup) {
-    std::memcpy(input->q, q, kGroup);
-    HalfSums(q, input->sums);
-  }
-}
-
-/// Codes stay as they are; the two sums are the halves of a word (|Σ| ≤ 64·127).
-void Regroup(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  std::memcpy(out, q, static_cast<size_t>(groups * kGroup));
-  for (int64_t k = 0; k < groups; ++k) {
-    int32_t halves[2];
-    HalfSums(q + k * kGroup, halves);
-    sums[k] =
-        static_cast<int32_t>(static_cast<uint32_t>(halves[1]) << 16 | (static_cast<uint32_t>(halves[0]) & 0xffff));
-  }
-}
+#include "kernels/cpu/crumb_inputs.inc"
 
 // Two bits.
 
@@ -342,13 +325,13 @@ constexpr int64_t kInputBytes = sizeof(CrumbInput);
 constexpr int64_t kMostTokens = 126, kMostSingly = 6;
 
 constexpr TileKernels kTiles[] = {{42, sizeof(Q2Tile), PackQ2, UnpackQ2, kMostSingly, kInputBytes, MakeInputs,
-                                   CrumbsOneToken<2>, Regroup, 1, kMostTokens, 0, CrumbsManyTokens<2>},
+                                   CrumbsOneToken<2>, SumHalves, 1, kMostTokens, 0, CrumbsManyTokens<2>},
                                   {142, sizeof(Tq2Tile), PackPq2, UnpackPq2, kMostSingly, kInputBytes, MakeInputs,
-                                   CrumbsOneToken<1>, Regroup, 1, kMostTokens, 0, CrumbsManyTokens<1>},
+                                   CrumbsOneToken<1>, SumHalves, 1, kMostTokens, 0, CrumbsManyTokens<1>},
                                   {35, sizeof(Tq2Tile), PackTq2, UnpackTq2, kMostSingly, kInputBytes, MakeInputs,
-                                   CrumbsOneToken<1>, Regroup, 1, kMostTokens, 0, CrumbsManyTokens<1>},
+                                   CrumbsOneToken<1>, SumHalves, 1, kMostTokens, 0, CrumbsManyTokens<1>},
                                   {8, sizeof(Q8Tile), PackQ8, UnpackQ8, kMostSingly, kInputBytes, MakeInputs,
-                                   Q8OneToken, Regroup, 1, kMostTokens, 0, Q8ManyTokens}};
+                                   Q8OneToken, SumHalves, 1, kMostTokens, 0, Q8ManyTokens}};
 
 }  // namespace
 

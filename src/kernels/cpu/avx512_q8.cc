@@ -24,7 +24,7 @@ struct alignas(64) Input {
   int32_t start[kBlocks];  ///< -128·Σx of each block.
 };
 
-/// acc + Σ4 u8·s8 in each lane, in assembly because of the registers: see avx512.cc.
+/// acc + Σ4 u8·s8 in each lane, in assembly because of the registers: see avx512_vnni.cc.
 inline __m512i Dot(__m512i acc, __m512i u8, __m512i s8) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
   return acc;
@@ -103,11 +103,6 @@ __attribute__((noinline)) void OneToken(const std::byte* band, int64_t bands, in
   }
 }
 
-/// Codes stay as they are; `many` makes the sums of the blocks itself, of which there are four a group.
-void Regroup(const int8_t* q, int64_t groups, int8_t* out, int32_t*) {
-  std::memcpy(out, q, static_cast<size_t>(groups * kGroup));
-}
-
 /// One tile times M tokens, added to y. starts[t] has the blocks' starts.
 template <int M>
 __attribute__((noinline)) void Multiply(const Q8Tile& tile, const int8_t* x, int64_t stride,
@@ -148,7 +143,8 @@ __attribute__((noinline)) void Multiply(const Q8Tile& tile, const int8_t* x, int
   }
 }
 
-/// Block starts cost 15 instructions a token and group, its products with a tile 230: they are made for four bands.
+/// `many` makes the blocks' starts itself. They cost 15 instructions a token and group, its products with a tile 230:
+/// they are made for four bands.
 constexpr int64_t kMostBands = 4, kMostTokens = 30, kMostSingly = 6;
 
 void Many(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t*, int64_t n, std::byte*,
@@ -182,7 +178,7 @@ void Many(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x,
 }
 
 constexpr TileKernels kTiles[] = {{8, sizeof(Q8Tile), PackQ8Biased, UnpackQ8Biased, kMostSingly, sizeof(Input),
-                                   MakeInputs, OneToken, Regroup, kMostBands, kMostTokens, 0, Many}};
+                                   MakeInputs, OneToken, nullptr, kMostBands, kMostTokens, 0, Many}};
 
 }  // namespace
 

@@ -62,24 +62,7 @@ inline void HalfSums(const int8_t* q, int32_t* sums) {
   for (int half = 0; half < 2; ++half) sums[half] = SumLanes(Dot(zero, one, _mm512_loadu_si512(q + 64 * half)));
 }
 
-void MakeCrumbInputs(const int8_t* q, int64_t groups, std::byte* inputs) {
-  auto* input = reinterpret_cast<CrumbInput*>(inputs);
-  for (int64_t k = 0; k < groups; ++k, ++input, q += kGroup) {
-    std::memcpy(input->q, q, kGroup);
-    HalfSums(q, input->sums);
-  }
-}
-
-/// Codes stay as they are. |sum of 64| ≤ 64·127 fits 16 bits.
-void RegroupCrumbs(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  std::memcpy(out, q, static_cast<size_t>(groups * kGroup));
-  for (int64_t k = 0; k < groups; ++k) {
-    int32_t halves[2];
-    HalfSums(q + k * kGroup, halves);
-    sums[k] =
-        static_cast<int32_t>(static_cast<uint32_t>(halves[1]) << 16 | (static_cast<uint32_t>(halves[0]) & 0xffff));
-  }
-}
+#include "kernels/cpu/crumb_inputs.inc"
 
 /// What `many` needs to know of a layout.
 template <int kScaleCount>
@@ -245,13 +228,12 @@ void ManyTokens(const std::byte* band, int64_t, int64_t groups, const I8Rows& x,
 
 #include "kernels/cpu/avx512_ceiling.inc"
 
-constexpr TileKernels kTiles[] = {
-    {42, sizeof(Q2Tile), PackQ2, UnpackQ2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<2>,
-     RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<2>>},
-    {142, sizeof(Tq2Tile), PackPq2, UnpackPq2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<1>,
-     RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>},
-    {35, sizeof(Tq2Tile), PackTq2, UnpackTq2, kMostSingly, sizeof(CrumbInput), MakeCrumbInputs, CrumbsOneToken<1>,
-     RegroupCrumbs, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>}};
+constexpr TileKernels kTiles[] = {{42, sizeof(Q2Tile), PackQ2, UnpackQ2, kMostSingly, sizeof(CrumbInput), MakeInputs,
+                                   CrumbsOneToken<2>, SumHalves, 1, kMostTokens, 0, ManyTokens<TwoBits<2>>},
+                                  {142, sizeof(Tq2Tile), PackPq2, UnpackPq2, kMostSingly, sizeof(CrumbInput),
+                                   MakeInputs, CrumbsOneToken<1>, SumHalves, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>},
+                                  {35, sizeof(Tq2Tile), PackTq2, UnpackTq2, kMostSingly, sizeof(CrumbInput), MakeInputs,
+                                   CrumbsOneToken<1>, SumHalves, 1, kMostTokens, 0, ManyTokens<TwoBits<1>>}};
 
 }  // namespace
 

@@ -212,10 +212,12 @@ void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t row
 
 void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t rows) {
   const auto needed = [&](const TileForm& form) {
+    if (rows > form.kernels->most_singly && form.kernels->sum_groups == nullptr) return false;  // takes plain codes
     return std::any_of(targets.begin(), targets.end(), [&](const Target& target) {
       return target.w->tiles() != nullptr && TileForm::Same(*form.kernels, *target.w->tiles());
     });
   };
+  if (std::none_of(x.forms().begin(), x.forms().end(), needed)) return;
   Parallel([&](int thread, int threads) {
     for (TileForm& form : x.forms()) {
       if (!needed(form)) continue;
@@ -225,7 +227,7 @@ void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t
       if (singly) {
         for (int64_t t = 0; t < rows; ++t) x.MakeTables(form, t, begin, end);
       } else {
-        for (int64_t t = begin; t < end; ++t) x.Regroup(form, t);
+        for (int64_t t = begin; t < end; ++t) x.SumGroups(form, t);
       }
     }
   });
@@ -262,8 +264,7 @@ void CpuDevice::MultiplyMany(const Target& target, const CpuAct& x, int64_t rows
   for (int64_t item = first, bands; item < last; item += bands) {
     const int64_t t = item / w.bands() * step, tokens = std::min(step, rows - t), band = item % w.bands();
     bands = std::min({tiles.most_bands, w.bands() - band, last - item});
-    tiles.many(w.band(band), bands, w.groups(), x.regrouped_rows(form, t), x.sums(form, t), tokens, scratch.work,
-               scratch.y);
+    tiles.many(w.band(band), bands, w.groups(), x.i8_rows(t), x.sums(form, t), tokens, scratch.work, scratch.y);
     for (int64_t i = 0; i < tokens; ++i) {  // a row of the output at a time: rows can lie 16 KiB apart
       for (int64_t b = 0; b < bands; ++b) {
         StoreBand(target, t + i, band + b, scratch.y + (b * tokens + i) * kBandRows);

@@ -66,8 +66,8 @@ struct RowKernels {
 /// is a band × one group of 128 columns. A matrix is its bands, a band its tiles in column order. The last band is
 /// filled with rows of zero scale. The layout is the table's own; cpu/tiles.h has those that exist.
 
-/// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables,
-/// regrouped codes and scratch are aligned to 64 bytes. All pure and thread safe.
+/// Kernels over tiles, for int8 activations. They give the same bits as the row kernels. Tiles, look-up tables
+/// and scratch are aligned to 64 bytes. All pure and thread safe.
 struct TileKernels {
   uint32_t ggml_id;
   int64_t tile_bytes;
@@ -84,14 +84,14 @@ struct TileKernels {
   void (*one)(const std::byte* band, int64_t bands, int64_t groups, const std::byte* tables, const float* scales,
               float* y);
 
-  /// For many tokens: codes in the order that `many` reads, and their sum for each group. Layouts with two scales a row
-  /// and tile need the sums of the two 64 columns: as int16 in the low and the high half of the word. Look-ups need the
-  /// sum of the magnitudes instead. Null: `many` takes codes as they are, and no sums.
-  void (*regroup)(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums);
+  /// For many tokens: what `many` needs to know of each group of codes. Of two bits a weight the sums of the two 64
+  /// columns, as int16 in the low and the high half of the word; of AVX2's look-ups the sum of the magnitudes. Null:
+  /// nothing.
+  void (*sum_groups)(const int8_t* q, int64_t groups, int32_t* sums);
   int64_t most_bands, most_tokens;  ///< What `many` takes at once.
   int64_t scratch_bytes;            ///< What it works in.
-  /// n tokens: y[64·(n·b + t) + r] = row r of band b · x[t], with x.q and sums (a row every x.scale_stride) from
-  /// `regroup`.
+  /// n tokens: y[64·(n·b + t) + r] = row r of band b · x[t]; sums (a row every x.scale_stride) are from
+  /// `sum_groups`.
   void (*many)(const std::byte* band, int64_t bands, int64_t groups, const I8Rows& x, const int32_t* sums, int64_t n,
                std::byte* scratch, float* y);
 };

@@ -18,9 +18,7 @@ namespace {
 
 // One bit, many tokens.
 
-/// The order stays: tables are made from plain codes. Sums are of magnitudes.
-void RegroupForTables(const int8_t* q, int64_t groups, int8_t* out, int32_t* sums) {
-  __builtin_memcpy(out, q, static_cast<size_t>(groups * kGroup));
+void SumMagnitudes(const int8_t* q, int64_t groups, int32_t* sums) {
   for (int64_t k = 0; k < groups; ++k) sums[k] = Magnitude(q + k * kGroup);
 }
 
@@ -115,7 +113,7 @@ inline int32x4_t Total(const Acc& acc) { return vpaddlq_s16(vpaddq_s16(acc.low, 
 
 // Two bits have no kernel of one token: it would be `many` again.
 constexpr TileKernels kTiles[] = {
-    {41, sizeof(ByteTile), PackBytes, UnpackBytes, 1, sizeof(Tables), MakeTables, LookUpOneToken, RegroupForTables,
+    {41, sizeof(ByteTile), PackBytes, UnpackBytes, 1, sizeof(Tables), MakeTables, LookUpOneToken, SumMagnitudes,
      kMostBands, kMostTokens, 0, LookUpMany},
     {42, sizeof(Q2Tile), PackQ2, UnpackQ2, 0, 0, nullptr, nullptr, nullptr, 1, kMostTokens, 0, ManyTokens<TwoBits<2>>},
     {142, sizeof(Tq2Tile), PackPq2, UnpackPq2, 0, 0, nullptr, nullptr, nullptr, 1, kMostTokens, 0,

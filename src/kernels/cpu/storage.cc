@@ -108,12 +108,9 @@ Result<std::unique_ptr<Act>> CpuAct::Make(int64_t max_rows, int64_t cols, bool w
   BONSAI_ASSIGN(act->scales_, Buffer::Allocate(with_i8 ? groups * sizeof(float) : 0));
   for (const TileKernels* kernels : tiles) {
     if (act->FindForm(*kernels) != nullptr) continue;
-    TileForm form = {kernels, {}, {}, {}};
+    TileForm form = {kernels, {}, {}};
     BONSAI_ASSIGN(form.tables, Buffer::Allocate(TableBytes(max_rows, cols, *kernels)));
-    if (kernels->regroup != nullptr) {
-      BONSAI_ASSIGN(form.regrouped, Buffer::Allocate(padded));
-      BONSAI_ASSIGN(form.sums, Buffer::Allocate(groups * sizeof(int32_t)));
-    }
+    BONSAI_ASSIGN(form.sums, Buffer::Allocate(kernels->sum_groups != nullptr ? groups * sizeof(int32_t) : 0));
     act->forms_.push_back(std::move(form));
   }
   return std::unique_ptr<Act>(std::move(act));
@@ -126,7 +123,7 @@ uint64_t CpuAct::Bytes(int64_t max_rows, int64_t cols, bool with_i8, std::span<c
   for (size_t i = 0; i < tiles.size(); ++i) {
     const auto same = [&](const TileKernels* earlier) { return TileForm::Same(*earlier, *tiles[i]); };
     if (std::any_of(tiles.begin(), tiles.begin() + static_cast<ptrdiff_t>(i), same)) continue;
-    if (tiles[i]->regroup != nullptr) bytes += groups * (quant::kActGroup + sizeof(int32_t));
+    if (tiles[i]->sum_groups != nullptr) bytes += groups * sizeof(int32_t);
     bytes += TableBytes(max_rows, cols, *tiles[i]);
   }
   return bytes;
@@ -145,10 +142,8 @@ void CpuAct::MakeTables(TileForm& form, int64_t t, int64_t begin, int64_t end) {
                             form.tables.data() + (t * groups() + begin) * table_bytes);
 }
 
-void CpuAct::Regroup(TileForm& form, int64_t t) {
-  if (form.kernels->regroup == nullptr) return;
-  form.kernels->regroup(codes_.as<int8_t>() + t * stride(), groups(), form.regrouped.as<int8_t>() + t * stride(),
-                        form.sums.as<int32_t>() + t * groups());
+void CpuAct::SumGroups(TileForm& form, int64_t t) {
+  form.kernels->sum_groups(codes_.as<int8_t>() + t * stride(), groups(), form.sums.as<int32_t>() + t * groups());
 }
 
 void CpuAct::Finish(int64_t t) {

@@ -83,12 +83,12 @@ class CpuTensor : public Tensor {
 /// What tile kernels read of an activation, for one layout.
 struct TileForm {
   const TileKernels* kernels;  ///< One that reads the form: others with the same functions read it too.
-  Buffer tables, regrouped, sums;
+  Buffer tables, sums;
 
   /// Formats can share a form: Q2_0 and TQ2_0 do.
   static bool Same(const TileKernels& a, const TileKernels& b) {
     return a.make_tables == b.make_tables && a.table_bytes == b.table_bytes && a.most_singly == b.most_singly &&
-           a.regroup == b.regroup;
+           a.sum_groups == b.sum_groups;
   }
 };
 
@@ -133,17 +133,16 @@ class CpuAct : public Act {
   std::span<TileForm> forms() { return forms_; }
   /// The form that these kernels read, or null.
   const TileForm* FindForm(const TileKernels& tiles) const;
-  /// Fills a form: the look-up tables of groups [begin, end) of row t, or its regrouped codes and sums.
+  /// Fills a form: the look-up tables of groups [begin, end) of row t, or its sums.
   void MakeTables(TileForm& form, int64_t t, int64_t begin, int64_t end);
-  void Regroup(TileForm& form, int64_t t);
+  void SumGroups(TileForm& form, int64_t t);
   const std::byte* tables(const TileForm& form, int64_t t) const {
     return form.tables.data() + t * groups() * form.kernels->table_bytes;
   }
-  I8Rows regrouped_rows(const TileForm& form, int64_t first) const {
-    if (form.kernels->regroup == nullptr) return i8_rows(first);
-    return {form.regrouped.as<int8_t>() + first * stride(), stride(), scales_.as<float>() + first * groups(), groups()};
+  /// Null when the kernels need none.
+  const int32_t* sums(const TileForm& form, int64_t first) const {
+    return form.kernels->sum_groups == nullptr ? nullptr : form.sums.as<int32_t>() + first * groups();
   }
-  const int32_t* sums(const TileForm& form, int64_t first) const { return form.sums.as<int32_t>() + first * groups(); }
   int64_t groups() const { return quant::ActGroups(cols_); }
   F32Rows f32_rows(int64_t first) const { return {floats_.as<float>() + first * stride(), stride()}; }
   I8Rows i8_rows(int64_t first) const {
