@@ -31,15 +31,13 @@ T Merge(T defaults, const T* given) {
 Result<std::unique_ptr<engine::Engine>> Load(const char* path, const bonsai_load_options& o) {
   if (o.threads < 0 || o.context < 0)
     return Error(ErrorCode::kInvalidArgument, "threads and context must not be negative");
-  std::unique_ptr<ByteSource> source = engine::BuiltinModel();
-  if (path != nullptr) {
-    BONSAI_ASSIGN(source, OpenFile(path));
-  }
   engine::EngineOptions options;
   options.threads = o.threads;
   options.context = o.context;
   options.act = o.float_activations ? kernels::ActType::kF32 : kernels::ActType::kI8;
-  return engine::Engine::Load(std::move(source), options);
+  if (path == nullptr) return engine::Engine::Load(engine::BuiltinModel(), options);
+  BONSAI_ASSIGN(const auto file, formats::OpenModelPath(path));
+  return engine::Engine::Load(*file, options);
 }
 
 engine::GenerateOptions OptionsOf(const engine::Engine& e, const bonsai_generate_options& o) {

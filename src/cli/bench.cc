@@ -52,11 +52,8 @@ struct ModelFacts {
   kernels::KvSpec kv;  ///< Its element types are those of the setup.
 };
 
-Result<std::unique_ptr<ByteSource>> OpenPath(const std::string& path) { return ModelOption{path}.Open(); }
-
 Result<ModelFacts> Facts(const Setup& s) {
-  BONSAI_ASSIGN(auto source, OpenPath(s.path));
-  BONSAI_ASSIGN(const auto file, formats::OpenModel(std::move(source)));
+  BONSAI_ASSIGN(const auto file, ModelOption{s.path}.Open());
   BONSAI_ASSIGN(const model::Description d, model::Describe(*file));
   const engine::EngineOptions o = s.engine.ToOptions();
   ModelFacts f;
@@ -235,7 +232,7 @@ Status RunSetup(Session& session, const Setup& s) {
   BONSAI_ASSIGN(const ModelFacts facts, Facts(s));
   BONSAI_RETURN_IF_ERROR(session.CeilingsOf(s.engine.threads));  // before the weights take their memory
   session.Note("loading " + (s.path.empty() ? "the built-in model" : s.path));
-  BONSAI_ASSIGN(auto source, OpenPath(s.path));
+  BONSAI_ASSIGN(const auto file, ModelOption{s.path}.Open());
   engine::EngineOptions options = s.engine.ToOptions();
   options.log = StderrLog();
   Progress loading("loading");
@@ -244,7 +241,7 @@ Status RunSetup(Session& session, const Setup& s) {
       loading.Update(done, total);
       return !InterruptGuard::Requested();
     };
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(std::move(source), options));
+  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
   loading.Clear();
   Runner runner(*e);
   for (const Test& t : session.tests) {

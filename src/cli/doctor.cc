@@ -48,8 +48,7 @@ struct Report {
 };
 
 Result<ModelReport> GatherModel(const Flags& f, uint64_t available, const kernels::Ceilings& ceilings) {
-  BONSAI_ASSIGN(auto source, OpenFile(f.path));
-  BONSAI_ASSIGN(const auto file, formats::OpenModel(std::move(source)));
+  BONSAI_ASSIGN(const auto file, formats::OpenModelPath(f.path));
   BONSAI_ASSIGN(const model::Description d, model::Describe(*file));
   const engine::EngineOptions o = f.engine.ToOptions();
   BONSAI_ASSIGN(const auto device, kernels::NewCpuDevice({.threads = o.threads, .act = o.act}));

@@ -22,7 +22,7 @@ struct Flags {
 
 Status Perplexity(const Flags& f) {
   BONSAI_ASSIGN(const std::string text, ReadTextFile(f.file));
-  BONSAI_ASSIGN(auto source, f.model.Open());
+  BONSAI_ASSIGN(const auto file, f.model.Open());
   engine::EngineOptions options = f.engine.ToOptions();
   const int32_t window = options.context == 0 ? kDefaultWindow : options.context;
   options.context = window;
@@ -32,7 +32,7 @@ Status Perplexity(const Flags& f) {
     loading.Update(done, total);
     return true;
   };
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(std::move(source), options));
+  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
   loading.Clear();
   std::vector<int32_t> ids = e->tokenizer().Encode(text, {.add_special = true});
   if (f.max_tokens > 0 && ids.size() > static_cast<size_t>(f.max_tokens)) ids.resize(static_cast<size_t>(f.max_tokens));

@@ -28,7 +28,7 @@ struct Flags {
 
 /// Everything that is printed, gathered first.
 struct Report {
-  std::string sha256;
+  std::vector<std::pair<std::string, std::string>> sha256;  ///< Of each part: its name and digest.
   uint64_t parameters = 0, tensor_bytes = 0, matrix_weights = 0, matrix_bytes = 0;
   std::map<std::string, std::pair<size_t, uint64_t>> types;  ///< Name → tensors, bytes.
   Result<engine::MemoryPlan> plan = Error(ErrorCode::kUnsupported, "not planned");
@@ -38,7 +38,7 @@ struct Report {
   }
 };
 
-Result<std::string> HashFile(const ByteSource& source) {
+Result<std::string> Hash(const ByteSource& source) {
   Sha256 hash;
   Progress progress("hashing");
   std::vector<std::byte> chunk(size_t{4} << 20);
@@ -76,7 +76,10 @@ Result<Report> Gather(const formats::ModelFile& file, const Flags& f) {
     r.matrix_bytes += t.bytes;
   }
   if (!f.no_hash) {
-    BONSAI_ASSIGN(r.sha256, HashFile(file.source()));
+    for (const auto& part : file.parts()) {
+      BONSAI_ASSIGN(std::string digest, Hash(*part));
+      r.sha256.emplace_back(part->name(), std::move(digest));
+    }
   }
   r.plan = PlanOf(file, f.engine.ToOptions(), r.device);
   return r;
@@ -170,9 +173,9 @@ void PrintPlan(const Report& r) {
 
 void PrintText(const formats::ModelFile& file, const Report& r, bool all_tensors) {
   fmt::print("{}\n", file.name());
-  fmt::print("  container        {}, {} ({} bytes)\n", file.container(), HumanBytes(file.source().size()),
-             file.source().size());
-  if (!r.sha256.empty()) fmt::print("  sha256           {}\n", r.sha256);
+  fmt::print("  container        {}, {} ({} bytes)\n", file.container(), HumanBytes(file.size()), file.size());
+  for (const auto& [name, digest] : r.sha256)
+    fmt::print("  sha256           {}{}\n", digest, r.sha256.size() > 1 ? "  " + name : "");
   fmt::print("  parameters       {} ({:.3g} B)\n", r.parameters, static_cast<double>(r.parameters) / 1e9);
   fmt::print("  bits a weight    {:.4f} over all matrices, scales included\n", r.BitsPerWeight());
   for (const auto& [name, use] : r.types)
@@ -184,9 +187,11 @@ void PrintText(const formats::ModelFile& file, const Report& r, bool all_tensors
 }
 
 void PrintJson(const formats::ModelFile& file, const Report& r) {
-  json j = {{"file", file.name()},        {"container", file.container()},  {"bytes", file.source().size()},
+  json j = {{"file", file.name()},        {"container", file.container()},  {"bytes", file.size()},
             {"parameters", r.parameters}, {"tensor_bytes", r.tensor_bytes}, {"bits_per_weight", r.BitsPerWeight()}};
-  if (!r.sha256.empty()) j["sha256"] = r.sha256;
+  if (r.sha256.size() == 1) j["sha256"] = r.sha256[0].second;
+  if (r.sha256.size() > 1)
+    for (const auto& [name, digest] : r.sha256) j["parts"].push_back({{"name", name}, {"sha256", digest}});
   for (const auto& [name, use] : r.types) j["types"][name] = {{"tensors", use.first}, {"bytes", use.second}};
   j["metadata"] = json::object();
   for (const auto& [key, value] : file.metadata().entries()) j["metadata"][key] = ValueJson(value);
@@ -205,8 +210,7 @@ void PrintJson(const formats::ModelFile& file, const Report& r) {
 }
 
 Status Run(const Flags& f) {
-  BONSAI_ASSIGN(auto source, f.model.Open());
-  BONSAI_ASSIGN(const auto file, formats::OpenModel(std::move(source)));
+  BONSAI_ASSIGN(const auto file, f.model.Open());
   BONSAI_ASSIGN(const Report report, Gather(*file, f));
   if (f.json)
     PrintJson(*file, report);

@@ -68,12 +68,15 @@ int Parse(CLI::App& app, int argc, char** argv) {
 }
 
 void ModelOption::AddTo(CLI::App& app) {
-  app.add_option("-m,--model,model", path, "Model file (.gguf); without one, the built-in model")->type_name("FILE");
+  app.add_option("-m,--model,model", path, "Model: a .gguf file or a directory; without one, the built-in model")
+      ->type_name("PATH");
+  app.add_option("--weight-type", weight_type, "What an ambiguous type id in the file means, such as PQ2_0")
+      ->type_name("TYPE");
 }
 
-Result<std::unique_ptr<ByteSource>> ModelOption::Open() const {
-  if (path.empty()) return engine::BuiltinModel();
-  return OpenFile(path);
+Result<std::unique_ptr<formats::ModelFile>> ModelOption::Open() const {
+  const formats::OpenOptions options = {.weight_type = weight_type};
+  return path.empty() ? formats::OpenModel(engine::BuiltinModel(), options) : formats::OpenModelPath(path, options);
 }
 
 void EngineFlags::AddTo(CLI::App& app) {

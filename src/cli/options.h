@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "base/byte_source.h"
 #include "base/status.h"
 #include "engine/engine.h"
+#include "formats/model_file.h"
 
 namespace bonsai::cli {
 
@@ -16,12 +16,13 @@ namespace bonsai::cli {
 /// dash ("-ctk") becomes its double-dash form. Returns an exit code (>= 0) when the program should end, else -1.
 int Parse(CLI::App& app, int argc, char** argv);
 
-/// -m/--model or the first positional argument.
+/// -m/--model or the first positional argument, and --weight-type.
 struct ModelOption {
-  std::string path;
+  std::string path = {};
+  std::string weight_type = {};
   void AddTo(CLI::App& app);
-  /// The file, or the built-in model when none was named.
-  Result<std::unique_ptr<ByteSource>> Open() const;
+  /// The model, or the built-in one when none was named.
+  Result<std::unique_ptr<formats::ModelFile>> Open() const;
 };
 
 /// -t, -c, -ub, --act, -ctk, -ctv.

@@ -175,7 +175,7 @@ void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::Gene
 }
 
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
-  BONSAI_ASSIGN(auto source, f.model.Open());
+  BONSAI_ASSIGN(const auto file, f.model.Open());
   Progress loading("loading");
   engine::EngineOptions options = f.engine.ToOptions();
   options.log = StderrLog();
@@ -184,7 +184,7 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
     return true;
   };
   const auto start = std::chrono::steady_clock::now();
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(std::move(source), options));
+  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loading.Clear();
   BONSAI_ASSIGN(const Prompt prompt, MakePrompt(f, e->tokenizer()));

@@ -60,8 +60,7 @@ void Print(const Flags& f, const text::Tokenizer& t, const std::vector<int32_t>&
 }
 
 Status Run(const Flags& f) {
-  BONSAI_ASSIGN(auto source, f.model.Open());
-  BONSAI_ASSIGN(const auto model, formats::OpenModel(std::move(source)));
+  BONSAI_ASSIGN(const auto model, f.model.Open());
   BONSAI_ASSIGN(const auto t, text::Tokenizer::FromMetadata(model->metadata()));
   if (!f.decode.empty()) {
     BONSAI_ASSIGN(const std::vector<int32_t> ids, ParseIds(f.decode));

@@ -82,29 +82,33 @@ std::string_view FinishReasonName(FinishReason reason) {
   return "unknown";
 }
 
-Result<std::unique_ptr<Engine>> Engine::Load(std::unique_ptr<ByteSource> source, const EngineOptions& o) {
+Result<std::unique_ptr<Engine>> Engine::Load(std::unique_ptr<ByteSource> source, const EngineOptions& options) {
   BONSAI_ASSIGN(const std::unique_ptr<formats::ModelFile> file, formats::OpenModel(std::move(source)));
-  BONSAI_ASSIGN(const model::Description description, model::Describe(*file));
+  return Load(*file, options);
+}
+
+Result<std::unique_ptr<Engine>> Engine::Load(const formats::ModelFile& file, const EngineOptions& o) {
+  BONSAI_ASSIGN(const model::Description description, model::Describe(file));
   std::unique_ptr<Engine> e(new Engine);
-  BONSAI_ASSIGN(e->tokenizer_, text::Tokenizer::FromMetadata(file->metadata()));
-  BONSAI_RETURN_IF_ERROR(CheckVocabulary(*file, *e->tokenizer_, description.config));
-  BONSAI_ASSIGN(e->default_sampling_, sampling::ParamsFromMetadata(file->metadata()));
+  BONSAI_ASSIGN(e->tokenizer_, text::Tokenizer::FromMetadata(file.metadata()));
+  BONSAI_RETURN_IF_ERROR(CheckVocabulary(file, *e->tokenizer_, description.config));
+  BONSAI_ASSIGN(e->default_sampling_, sampling::ParamsFromMetadata(file.metadata()));
   BONSAI_ASSIGN(e->device_, kernels::NewCpuDevice({.threads = o.threads, .act = o.act}));
   const PlanRequest request{.context = o.context,
                             .batch_rows = o.batch_rows,
                             .k_type = o.k_type,
                             .v_type = o.v_type,
                             .available = AvailableMemory()};
-  BONSAI_ASSIGN(e->plan_, MakePlan(*file, description, *e->device_, request));
+  BONSAI_ASSIGN(e->plan_, MakePlan(file, description, *e->device_, request));
   if (o.log && e->plan_.context > description.config.trained_context)
     o.log(LogLevel::kWarning, fmt::format("context {} is longer than the {} tokens the model was trained with; quality "
                                           "falls beyond them",
                                           e->plan_.context, description.config.trained_context));
   // Where memory is short, the file's cached pages must not stand beside the weights; else they make the next start
   // fast.
-  const bool drop_cache = e->plan_.available != 0 && e->plan_.total() + file->source().size() > e->plan_.available;
+  const bool drop_cache = e->plan_.available != 0 && e->plan_.total() + file.size() > e->plan_.available;
   BONSAI_ASSIGN(e->model_,
-                model::Model::Load(*file, *e->device_,
+                model::Model::Load(file, *e->device_,
                                    {.max_rows = o.batch_rows, .progress = o.progress, .drop_cache = drop_cache}));
   BONSAI_ASSIGN(e->kv_, e->device_->NewKvStore(model::KvSpecOf(description.config, o.k_type, o.v_type)));
   return e;

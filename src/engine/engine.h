@@ -1,6 +1,7 @@
 // One model in memory, ready to generate: file → plan → device → weights → tokens.
 //
-//   BONSAI_ASSIGN(auto engine, engine::Engine::Load(std::move(source), {}));
+//   BONSAI_ASSIGN(const auto file, formats::OpenModelPath("model.gguf"));
+//   BONSAI_ASSIGN(auto engine, engine::Engine::Load(*file, {}));
 //   const auto prompt = engine->tokenizer().Encode("Once upon a time");
 //   BONSAI_ASSIGN(const auto result, engine->Generate(prompt, {.sampling = engine->default_sampling()},
 //                                                      [](const Token& t) { Print(t.text); return true; }));
@@ -77,7 +78,10 @@ struct GenerateResult {
 /// Owns everything below it. One call at a time; `tokenizer()` may be used from any thread.
 class Engine {
  public:
-  /// Errors: what formats::OpenModel, text::Tokenizer, model::Describe and MakePlan refuse; kCancelled by progress.
+  /// Errors: what text::Tokenizer, model::Describe and MakePlan refuse, or reading; kCancelled by progress. The file is
+  /// not needed afterwards.
+  static Result<std::unique_ptr<Engine>> Load(const formats::ModelFile& file, const EngineOptions& options);
+  /// The same, after formats::OpenModel.
   static Result<std::unique_ptr<Engine>> Load(std::unique_ptr<ByteSource> source, const EngineOptions& options);
 
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }

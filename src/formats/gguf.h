@@ -20,7 +20,7 @@ namespace bonsai::formats {
 /// checked against what the source can hold before anything is allocated, and memory stays within a small multiple of
 /// the header's own size (8 for an array of u8, which widens). kCorrupt names file, key or tensor, and byte offset;
 /// kUnsupported names version, type or part of a split model, or a header above 256 MiB or 65,536 keys.
-Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source);
+Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source, const OpenOptions& options = {});
 
 /// A tensor to write: `bytes` must equal what type and shape imply.
 struct GgufTensor {

@@ -284,7 +284,7 @@ Status Place(HeaderCursor& in, TensorTable& table, uint64_t data_begin) {
 
 }  // namespace
 
-Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source) {
+Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source, const OpenOptions&) {
   HeaderCursor in(*source, gguf::kMaxHeaderBytes);
   BONSAI_ASSIGN(const Counts counts, ReadCounts(in));
   BONSAI_ASSIGN(Keys keys, ReadKeys(in, counts.keys));

@@ -3,15 +3,34 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/check.h"
+
 namespace bonsai::formats {
+namespace {
+
+std::vector<std::unique_ptr<ByteSource>> One(std::unique_ptr<ByteSource> source) {
+  std::vector<std::unique_ptr<ByteSource>> parts;
+  parts.push_back(std::move(source));
+  return parts;
+}
+
+}  // namespace
 
 ModelFile::ModelFile(std::unique_ptr<ByteSource> source, std::string container, Metadata metadata,
                      std::vector<TensorInfo> tensors)
-    : source_(std::move(source)),
+    : ModelFile(source->name(), One(std::move(source)), std::move(container), std::move(metadata), std::move(tensors)) {
+}
+
+ModelFile::ModelFile(std::string name, std::vector<std::unique_ptr<ByteSource>> parts, std::string container,
+                     Metadata metadata, std::vector<TensorInfo> tensors)
+    : name_(std::move(name)),
+      parts_(std::move(parts)),
       container_(std::move(container)),
       metadata_(std::move(metadata)),
       tensors_(std::move(tensors)),
       by_name_(tensors_.size()) {
+  BONSAI_CHECK(!parts_.empty());
+  for (const TensorInfo& t : tensors_) BONSAI_CHECK(t.part < parts_.size());
   std::iota(by_name_.begin(), by_name_.end(), 0u);
   std::sort(by_name_.begin(), by_name_.end(),
             [&](uint32_t a, uint32_t b) { return tensors_[a].name < tensors_[b].name; });
@@ -33,9 +52,22 @@ Status ModelFile::ReadRows(const TensorInfo& tensor, uint64_t row, uint64_t rows
   if (out.size() != rows * row_bytes)
     return Error(ErrorCode::kInvalidArgument, "{}: tensor {} (byte {}): {} rows are {} bytes, the buffer has {}",
                  name(), Quote(tensor.name), at, rows, rows * row_bytes, out.size());
-  if (const Status read = source_->ReadAt(at, out); !read)
-    return read.error().WithPrefix(fmt::format("tensor {} (byte {})", Quote(tensor.name), at));
+  const Status read =
+      tensor.reader != nullptr ? tensor.reader->Read(row, rows, out) : parts_[tensor.part]->ReadAt(at, out);
+  if (!read) return read.error().WithPrefix(fmt::format("tensor {} (byte {})", Quote(tensor.name), at));
   return {};
+}
+
+void ModelFile::DropCache(const TensorInfo& tensor, uint64_t row, uint64_t rows) const {
+  if (tensor.reader != nullptr) return;
+  const uint64_t row_bytes = tensor.bytes / tensor.rows();
+  parts_[tensor.part]->DropCache(tensor.offset + row * row_bytes, rows * row_bytes);
+}
+
+uint64_t ModelFile::size() const {
+  uint64_t sum = 0;
+  for (const auto& part : parts_) sum += part->size();
+  return sum;
 }
 
 }  // namespace bonsai::formats

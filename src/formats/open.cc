@@ -12,7 +12,7 @@ namespace {
 struct Container {
   std::string_view name;
   bool (*matches)(std::string_view head);
-  Result<std::unique_ptr<ModelFile>> (*open)(std::unique_ptr<ByteSource> source);
+  Result<std::unique_ptr<ModelFile>> (*open)(std::unique_ptr<ByteSource> source, const OpenOptions& options);
 };
 
 constexpr Container kContainers[] = {
@@ -86,19 +86,24 @@ std::string Describe(std::string_view head, uint64_t size) {
 
 }  // namespace
 
-Result<std::unique_ptr<ModelFile>> OpenModel(std::unique_ptr<ByteSource> source) {
+Result<std::unique_ptr<ModelFile>> OpenModel(std::unique_ptr<ByteSource> source, const OpenOptions& options) {
   std::array<std::byte, kHead> bytes{};
   const auto length = static_cast<size_t>(std::min<uint64_t>(bytes.size(), source->size()));
   BONSAI_RETURN_IF_ERROR(source->ReadAt(0, std::span(bytes).first(length)));
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()), length);
   std::string known;
   for (const Container& c : kContainers) {
-    if (c.matches(head)) return c.open(std::move(source));
+    if (c.matches(head)) return c.open(std::move(source), options);
     known += known.empty() ? "" : ", ";
     known += c.name;
   }
   return Error(ErrorCode::kUnsupported, "{}: not a model (byte 0): it is {}; supported: {}", source->name(),
                Describe(head, source->size()), known);
+}
+
+Result<std::unique_ptr<ModelFile>> OpenModelPath(const std::string& path, const OpenOptions& options) {
+  BONSAI_ASSIGN(auto source, OpenFile(path));
+  return OpenModel(std::move(source), options);
 }
 
 }  // namespace bonsai::formats

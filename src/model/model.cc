@@ -191,8 +191,7 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadOptions& opt
     }
     const auto read = [&](int64_t row, int64_t rows, std::span<std::byte> out) -> Status {
       BONSAI_RETURN_IF_ERROR(file.ReadRows(*t, static_cast<uint64_t>(row), static_cast<uint64_t>(rows), out));
-      if (options.drop_cache)
-        file.source().DropCache(t->offset + static_cast<uint64_t>(row) * (t->bytes / t->rows()), out.size());
+      if (options.drop_cache) file.DropCache(*t, static_cast<uint64_t>(row), static_cast<uint64_t>(rows));
       const std::lock_guard lock(mutex);
       done += out.size();
       if (options.progress && !options.progress(done, total))
