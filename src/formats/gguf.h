@@ -35,5 +35,7 @@ using GgufSink = std::function<Status(std::span<const std::byte>)>;
 using GgufFill = std::function<Status(size_t tensor, const GgufSink& emit)>;
 Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
                  const GgufSink& sink);
+/// Bytes that WriteGguf writes. The same errors.
+Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTensor>& tensors);
 
 }  // namespace bonsai::formats

@@ -204,13 +204,16 @@ Status PutTensorData(Output& out, const std::vector<GgufTensor>& tensors, const 
   return {};
 }
 
-}  // namespace
+struct Layout {
+  uint64_t alignment;
+  std::vector<uint64_t> sizes;  ///< Bytes of each tensor.
+};
 
-Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
-                 const GgufSink& sink) {
-  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
-  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
-  Output out(sink);
+/// Everything before the data section, padding included.
+Result<Layout> PutHeader(Output& out, const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
+  Layout layout;
+  BONSAI_ASSIGN(layout.alignment, CheckMetadata(metadata));
+  BONSAI_ASSIGN(layout.sizes, CheckTensors(metadata, tensors));
   out.Put(std::as_bytes(std::span(gguf::kMagic)));
   out.Number<uint32_t>(3);
   out.Number<uint64_t>(tensors.size());
@@ -219,11 +222,34 @@ Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensor
     out.String(key);
     PutValue(out, value);
   }
-  PutTensorTable(out, tensors, sizes, alignment);
-  out.Pad(alignment);
-  BONSAI_RETURN_IF_ERROR(PutTensorData(out, tensors, sizes, alignment, fill));
+  PutTensorTable(out, tensors, layout.sizes, layout.alignment);
+  out.Pad(layout.alignment);
+  return layout;
+}
+
+}  // namespace
+
+Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
+                 const GgufSink& sink) {
+  Output out(sink);
+  BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
+  BONSAI_RETURN_IF_ERROR(PutTensorData(out, tensors, layout.sizes, layout.alignment, fill));
   out.Flush();
   return out.status();
+}
+
+Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
+  uint64_t bytes = 0;
+  const GgufSink count = [&](std::span<const std::byte> piece) -> Status { return bytes += piece.size(), Status(); };
+  Output out(count);
+  BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
+  out.Flush();
+  for (const uint64_t size : layout.sizes) {
+    if (size > (uint64_t{1} << 62) - bytes)
+      return Error(ErrorCode::kInvalidArgument, "{}: its tensors have more than 2^62 bytes", metadata.source());
+    bytes += gguf::AlignUp(size, layout.alignment);
+  }
+  return bytes;
 }
 
 }  // namespace bonsai::formats
