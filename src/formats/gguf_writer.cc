@@ -177,7 +177,7 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
     out.String(t.name);
     out.Number(static_cast<uint32_t>(t.shape.size()));
     for (size_t d = t.shape.size(); d-- > 0;) out.Number<uint64_t>(t.shape[d]);
-    out.Number(t.type->ggml_id);
+    out.Number(t.type->file_id);
     out.Number(offset);
     offset += gguf::AlignUp(sizes[i], alignment);
   }
