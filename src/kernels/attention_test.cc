@@ -68,7 +68,6 @@ class AttentionTest : public testing::TestWithParam<Case> {
     for (int32_t i = 0; i < c.k_width / 2; ++i) {
       rope_.inv_freq.push_back(static_cast<float>(std::pow(1e4, -2.0 * i / c.k_width)));
     }
-    rope_.interleaved = c.interleaved;
   }
 
   /// q, k, v of a batch, before and after.
@@ -290,7 +289,7 @@ class Net {
                v = MakeTensor(d, rows, kKvHeads * kHead);
     const auto in = MakeAct(d, rows, kWidth, {wq_.get(), wv_.get()}),
                out = MakeAct(d, rows, kHeads * kHead, {wo_.get()});
-    const QkvSpec spec = {kHeads, kKvHeads, kHead, kHead, head_gain_.get(), head_gain_.get(), 1e-6f, false};
+    const QkvSpec spec = {kHeads, kKvHeads, kHead, kHead, head_gain_.get(), head_gain_.get(), nullptr, 1e-6f};
     d.RopeTable(rope_, sequences, *table);
     for (int32_t layer = 0; layer < 2; ++layer) {
       const KvView view = {store_.get(), layer, sequences};
@@ -299,7 +298,7 @@ class Net {
       d.MatMul(qkv, *in, rows);
       d.QkNormRopeStore(spec, *table, *q, *k, *v, view);
       d.Attend(spec, 0.11f, *q, view, *out);
-      d.MatMulAdd(*wo_, *out, rows, *h);
+      d.MatMulAdd({wo_.get(), h.get()}, *out, rows);
     }
     return Values(*h, rows);
   }
