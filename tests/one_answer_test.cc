@@ -69,10 +69,11 @@ struct Case {
   const char* weights;
   KvType kv_type;
   const char* arch = "qwen3";
+  int32_t head_width = 64;
 };
 std::string NameOf(const testing::TestParamInfo<Case>& c) {
   std::string name = std::string(c.param.arch) + "_" + c.param.weights + "_kv_";
-  name += kernels::KvTypeName(c.param.kv_type);
+  name += std::string(kernels::KvTypeName(c.param.kv_type)) + "_x" + std::to_string(c.param.head_width);
   std::erase_if(name, [](char letter) { return letter == '-' || letter == '.'; });
   return name;
 }
@@ -82,8 +83,8 @@ class OneAnswerTest : public testing::TestWithParam<Case> {};
 TEST_P(OneAnswerTest, WhateverRunsIt) {
   const std::string bytes = test::BuildGguf({.arch = GetParam().arch,
                                              .d_model = 256,
-                                             .k_width = 64,
-                                             .v_width = 64,
+                                             .k_width = GetParam().head_width,
+                                             .v_width = GetParam().head_width,
                                              .d_ff = 768,
                                              .type = GetParam().weights,
                                              .extras = true});
@@ -128,8 +129,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"Q1_0", KvType::kF32}, Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
                     Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16}, Case{"F16", KvType::kF16},
                     Case{"BF16", KvType::kF16}, Case{"F32", KvType::kF16}, Case{"Q1_0", KvType::kF16, "qwen2"},
-                    Case{"F16", KvType::kF16, "llama"}, Case{"TQ2_0", KvType::kF16, "bitnet-b1.58"},
-                    Case{"F32", KvType::kF16, "bitnet-b1.58"}),
+                    Case{"F16", KvType::kF16, "llama"}, Case{"F32", KvType::kF16, "llama", 8},
+                    Case{"TQ2_0", KvType::kF16, "bitnet-b1.58"}, Case{"F32", KvType::kF16, "bitnet-b1.58"}),
     NameOf);
 
 }  // namespace

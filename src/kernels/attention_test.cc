@@ -37,6 +37,8 @@ constexpr Case kCases[] = {
     {"Gqa4x128Q4I8", 8, 2, 128, 128, KvType::kQ4_0, KvType::kQ4_0, true, false, ActType::kI8},
     {"Gqa16x128KeysQ8ValuesF16I8", 16, 1, 128, 80, KvType::kQ8_0, KvType::kF16, false, false, ActType::kI8},
     {"Interleaved64F16", 2, 1, 64, 64, KvType::kF16, KvType::kF16, true, true},
+    {"Interleaved8F16", 8, 4, 8, 8, KvType::kF16, KvType::kF16, false, true},  // no whole register
+    {"KWidth8VWidth24F32", 4, 4, 8, 24, KvType::kF32, KvType::kF32, true, false, ActType::kI8},
 };
 
 constexpr int32_t kLayers = 2, kLayer = 1;
@@ -238,6 +240,31 @@ TEST_P(AttentionTest, WithinBoundForSeveralSequencesAndBlocks) {
                      row < 3 ? 63 + row : 118 + row, h / (c.heads / c.kv_heads), scale,
                      RowOf(*out, row) + h * c.v_width);
     }
+  }
+}
+
+TEST_P(AttentionTest, NormOverAllHeads) {
+  const Case& c = GetParam();
+  const SequenceRows batch[] = {{.first_row = 0, .rows = 19, .pos = 0, .blocks = blocks_a_},
+                                {.first_row = 19, .rows = 1, .pos = 0, .blocks = blocks_b_}};
+  const Rows rows = Store(batch, 7);
+  const int64_t cols = int64_t{c.heads} * c.v_width;
+  const TestMatrix m = MakeMatrix(*device_, "Q8_0", 1, cols, 1);  // takes int8 where the device has it
+  const auto gain = MakeVector(*device_, Randoms(cols, 9));
+  const auto plain = MakeAct(*device_, rows.count, cols, {}), want = MakeAct(*device_, rows.count, cols, {m.w.get()}),
+             got = MakeAct(*device_, rows.count, cols, {m.w.get()});
+  device_->Attend(spec_, 0.2f, *rows.q, View(batch), *plain);
+  const auto copy = MakeTensor(*device_, rows.count, cols);
+  for (int64_t t = 0; t < rows.count; ++t) std::copy_n(RowOf(*plain, t), cols, RowOf(*copy, t));
+  device_->RmsNorm(*copy, *gain, kEps, rows.count, *want);
+  spec_.out_norm = gain.get();
+  device_->Attend(spec_, 0.2f, *rows.q, View(batch), *got);
+  for (int64_t t = 0; t < rows.count; ++t) {
+    ASSERT_EQ(std::memcmp(RowOf(*got, t), RowOf(*want, t), static_cast<size_t>(cols) * sizeof(float)), 0) << t;
+    if (c.act != ActType::kI8) continue;
+    const I8Rows a = CpuActOf(*got).i8_rows(t), b = CpuActOf(*want).i8_rows(t);
+    ASSERT_EQ(std::memcmp(a.q, b.q, static_cast<size_t>(cols)), 0) << t;
+    ASSERT_EQ(std::memcmp(a.scales, b.scales, static_cast<size_t>(quant::ActGroups(cols)) * sizeof(float)), 0) << t;
   }
 }
 
