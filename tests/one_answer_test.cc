@@ -113,14 +113,14 @@ TEST_P(OneAnswerTest, WhateverRunsIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, OneAnswerTest,
-                         testing::Values(Case{"Q1_0", KvType::kF16}, Case{"Q1_0", KvType::kQ8_0},
-                                         Case{"Q1_0", KvType::kQ4_0}, Case{"Q1_0", KvType::kF32},
-                                         Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
-                                         Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16},
-                                         Case{"F16", KvType::kF16}, Case{"BF16", KvType::kF16},
-                                         Case{"F32", KvType::kF16}),
-                         NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    Formats, OneAnswerTest,
+    testing::Values(Case{"Q1_0", KvType::kF16}, Case{"Q1_0", KvType::kQ8_0}, Case{"Q1_0", KvType::kQ4_0},
+                    Case{"Q1_0", KvType::kF32}, Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
+                    Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16}, Case{"F16", KvType::kF16},
+                    Case{"BF16", KvType::kF16}, Case{"F32", KvType::kF16}, Case{"TQ1_0", KvType::kF16},
+                    Case{"PTQ1_0", KvType::kF16}, Case{"Q4_0", KvType::kF16}, Case{"Q4_1", KvType::kF16}),
+    NameOf);
 
 }  // namespace
 }  // namespace bonsai

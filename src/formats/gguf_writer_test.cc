@@ -93,6 +93,7 @@ class RandomFile {
   GgufTensor Tensor(const std::string& name) {
     const auto types = quant::Types();
     GgufTensor t{name, {}, &types[Below(types.size())]};
+    while (t.type->file_id != t.type->ggml_id) t.type = &types[Below(types.size())];  // reads back as another one
     for (size_t d = Below(4); d > 0; d--) t.shape.push_back(1 + Below(4));
     t.shape.push_back(static_cast<uint64_t>(t.type->block_weights) * (1 + Below(9)));
     return t;
