@@ -256,10 +256,13 @@ void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t
 /// Sums y of rows [first, first + count) of the weights for one token → the target's output.
 void CpuDevice::StoreRows(const Target& target, int64_t token, int64_t first, int64_t count, const float* y) {
   float* out = target.out + token * target.stride + first;
+  const float scale = target.scale;  // a local: `out` could point at the one in the target, for all a compiler knows
+  const float* bias = target.bias != nullptr ? target.bias + first : nullptr;
+  const bool add = target.add;
   for (int64_t r = 0; r < count; ++r) {
-    float value = y[r] * target.scale;  // times 1 changes no bit
-    if (target.bias != nullptr) value += target.bias[first + r];
-    out[r] = target.add ? out[r] + value : value;
+    float value = y[r] * scale;  // times 1 changes no bit
+    if (bias != nullptr) value += bias[r];
+    out[r] = add ? out[r] + value : value;
   }
 }
 
