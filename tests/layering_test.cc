@@ -131,6 +131,7 @@ std::optional<std::string> CheckThirdParty(const Rules& rules, const std::string
       if (IsTestCode(path)) return std::nullopt;
       return fmt::format("<{}> belongs to tests", header);
     }
+    if (owner.folders.count(path) > 0) return std::nullopt;  // a header of ours that passes it on
     if (!owner.everyone && owner.folders.count(folder) == 0) return fmt::format("<{}> is not {}/'s", header, folder);
     if (owner.cc_only && !EndsWith(path, ".cc") && !IsTestCode(path))
       return fmt::format("<{}> only in .cc files", header);
@@ -144,6 +145,10 @@ std::optional<std::string> CheckThirdParty(const Rules& rules, const std::string
 std::optional<std::string> CheckOwn(const Rules& rules, const std::string& path, const std::string& header) {
   const std::string from = path.substr(0, path.find('/'));
   if (header.find('/') == std::string::npos) return fmt::format("\"{}\": write the path from src/", header);
+  for (const Owner& owner : rules.owners) {
+    const bool heavy = owner.cc_only && owner.folders.count(header) > 0;
+    if (heavy && !EndsWith(path, ".cc") && !IsTestCode(path)) return fmt::format("\"{}\" only in .cc files", header);
+  }
   const std::string to = header.substr(0, header.find('/'));
   if (to == from) return std::nullopt;
   if (to == "tests") {
@@ -283,6 +288,8 @@ TEST(LayeringSelfTest, RefusesWhatIsNotDrawn) {
       {"base/a.cc", "#include <immintrin.h>", "is not base/'s"},
       {"server/a.cc", "#include <CLI/CLI.hpp>", "is not server/'s"},
       {"formats/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
+      {"base/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
+      {"formats/a.h", "#include \"base/json.h\"", "only in .cc files"},  // it includes nlohmann
       {"base/a.cc", "#include <gtest/gtest.h>", "belongs to tests"},
       {"base/latest_a.h", "#include <gtest/gtest.h>", "belongs to tests"},
       {"base/a.cc", "#include <absl/strings/str_cat.h>", "has no owner"},
@@ -304,7 +311,8 @@ TEST(LayeringSelfTest, AllowsWhatIsDrawn) {
       {"engine/a_test.cc", "#include <gtest/gtest.h>"}, {"capi/a.cc", "#include \"bonsai/bonsai.h\""},
       {"kernels/test_a.h", "#include <gtest/gtest.h>"}, {"text/test_a.h", "#include <nlohmann/json.hpp>"},
       {"base/a.cc", "#include <sys/mman.h>"},           {"base/a.h", "//   #include \"cli/cli.h\" in a comment"},
-      {"model/arch/a.cc", "#include \"model/b.h\""},
+      {"model/arch/a.cc", "#include \"model/b.h\""},    {"base/json.h", "#include <nlohmann/json.hpp>"},
+      {"formats/a.cc", "#include \"base/json.h\""},
   };
   for (const auto& c : cases) EXPECT_EQ(Join(CheckFile(rules, c[0], std::string(c[1]) + "\n")), "");
 }
