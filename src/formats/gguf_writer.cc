@@ -45,6 +45,7 @@ class Output {
     buffer_.clear();
   }
   const Status& status() const { return status_; }
+  uint64_t position() const { return position_; }
 
  private:
   static constexpr size_t kChunk = 64 << 10;
@@ -183,34 +184,9 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
   }
 }
 
-Status PutTensorData(Output& out, const std::vector<GgufTensor>& tensors, const std::vector<uint64_t>& sizes,
-                     uint64_t alignment, const GgufFill& fill) {
-  for (size_t i = 0; i < tensors.size(); i++) {
-    uint64_t left = sizes[i];
-    const auto wrong_size = [&](std::string_view how) {
-      return Error(ErrorCode::kInvalidArgument, "tensor {}: {} than its {} bytes were given", Quote(tensors[i].name),
-                   how, sizes[i]);
-    };
-    const GgufSink emit = [&](std::span<const std::byte> bytes) -> Status {
-      if (bytes.size() > left) return wrong_size("more");
-      left -= bytes.size();
-      out.Put(bytes);
-      return out.status();
-    };
-    BONSAI_RETURN_IF_ERROR(fill(i, emit));
-    if (left != 0) return wrong_size("fewer");
-    out.Pad(alignment);
-  }
-  return {};
-}
-
-}  // namespace
-
-Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
-                 const GgufSink& sink) {
-  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
-  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
-  Output out(sink);
+/// Everything before the data.
+void PutHeader(Output& out, const Metadata& metadata, const std::vector<GgufTensor>& tensors,
+               const std::vector<uint64_t>& sizes, uint64_t alignment) {
   out.Put(std::as_bytes(std::span(gguf::kMagic)));
   out.Number<uint32_t>(3);
   out.Number<uint64_t>(tensors.size());
@@ -221,9 +197,51 @@ Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensor
   }
   PutTensorTable(out, tensors, sizes, alignment);
   out.Pad(alignment);
-  BONSAI_RETURN_IF_ERROR(PutTensorData(out, tensors, sizes, alignment, fill));
+}
+
+}  // namespace
+
+Status EmitExactly(std::string_view name, uint64_t bytes, size_t i, const GgufFill& fill, const GgufSink& sink) {
+  uint64_t left = bytes;
+  const auto wrong_size = [&](std::string_view how) {
+    return Error(ErrorCode::kInvalidArgument, "tensor {}: {} than its {} bytes were given", Quote(name), how, bytes);
+  };
+  BONSAI_RETURN_IF_ERROR(fill(i, [&](std::span<const std::byte> piece) -> Status {
+    if (piece.size() > left) return wrong_size("more");
+    left -= piece.size();
+    return sink(piece);
+  }));
+  if (left != 0) return wrong_size("fewer");
+  return {};
+}
+
+Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
+                 const GgufSink& sink) {
+  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
+  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
+  Output out(sink);
+  PutHeader(out, metadata, tensors, sizes, alignment);
+  for (size_t i = 0; i < tensors.size(); i++) {
+    const auto put = [&](std::span<const std::byte> piece) {
+      out.Put(piece);
+      return out.status();
+    };
+    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, sizes[i], i, fill, put));
+    out.Pad(alignment);
+  }
   out.Flush();
   return out.status();
+}
+
+Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
+  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
+  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
+  const GgufSink nowhere = [](std::span<const std::byte>) -> Status { return {}; };
+  Output out(nowhere);
+  PutHeader(out, metadata, tensors, sizes, alignment);
+  uint64_t bytes = out.position();
+  for (const uint64_t size : sizes) bytes += gguf::AlignUp(size, alignment);
+  return bytes;
 }
 
 }  // namespace bonsai::formats

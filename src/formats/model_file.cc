@@ -18,7 +18,8 @@ std::vector<std::unique_ptr<ByteSource>> One(std::unique_ptr<ByteSource> source)
 
 ModelFile::ModelFile(std::unique_ptr<ByteSource> source, std::string container, Metadata metadata,
                      std::vector<TensorInfo> tensors)
-    : ModelFile(source->name(), One(std::move(source)), std::move(container), std::move(metadata), std::move(tensors)) {
+    : ModelFile({}, One(std::move(source)), std::move(container), std::move(metadata), std::move(tensors)) {
+  name_ = parts_[0]->name();  // not an argument above: the source may be moved before its name is asked for
 }
 
 ModelFile::ModelFile(std::string name, std::vector<std::unique_ptr<ByteSource>> parts, std::string container,
