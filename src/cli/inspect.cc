@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "base/machine.h"
 #include "base/sha256.h"
+#include "cli/model_tables.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "compress/check.h"
 #include "engine/plan.h"
 #include "formats/model_file.h"
 #include "kernels/ops.h"
@@ -23,7 +24,8 @@ using nlohmann::json;
 struct Flags {
   ModelOption model;
   EngineFlags engine;
-  bool json = false, tensors = false, no_hash = false;
+  std::string as;
+  bool json = false, tensors = false, no_hash = false, check = false;
 };
 
 /// Everything that is printed, gathered first.
@@ -33,6 +35,8 @@ struct Report {
   std::map<std::string, std::pair<size_t, uint64_t>> types;  ///< Name → tensors, bytes.
   Result<engine::MemoryPlan> plan = Error(ErrorCode::kUnsupported, "not planned");
   std::string device;
+  std::vector<compress::TensorCheck> checks;  ///< Of --check.
+  uint64_t converted_bytes = 0;               ///< Of --as.
   double BitsPerWeight() const {
     return matrix_weights == 0 ? 0 : 8.0 * static_cast<double>(matrix_bytes) / static_cast<double>(matrix_weights);
   }
@@ -69,7 +73,7 @@ Result<Report> Gather(const formats::ModelFile& file, const Flags& f) {
   for (const formats::TensorInfo& t : file.tensors()) {
     r.parameters += t.elements();
     r.tensor_bytes += t.bytes;
-    auto& [count, bytes] = r.types[std::string(t.type->name)];
+    auto& [count, bytes] = r.types[TrueFormat(t)];
     count++, bytes += t.bytes;
     if (t.shape.size() < 2) continue;
     r.matrix_weights += t.elements();
@@ -80,6 +84,16 @@ Result<Report> Gather(const formats::ModelFile& file, const Flags& f) {
       BONSAI_ASSIGN(std::string digest, Hash(*part));
       r.sha256.emplace_back(part->name(), std::move(digest));
     }
+  }
+  if (f.check) {
+    Progress progress("checking");
+    const auto update = [&](uint64_t done, uint64_t total) { return progress.Update(done, total), true; };
+    BONSAI_ASSIGN(r.checks, compress::CheckTensors(file, {.threads = UsableCpus(), .progress = update}));
+  }
+  if (!f.as.empty()) {
+    BONSAI_ASSIGN(const quant::Type* type, TypeNamed(f.as));
+    BONSAI_ASSIGN(const compress::Plan plan, compress::PlanConversion(file, {.type = type}));
+    r.converted_bytes = plan.bytes;
   }
   r.plan = PlanOf(file, f.engine.ToOptions(), r.device);
   return r;
@@ -128,17 +142,11 @@ std::string ValueText(const formats::Value& v, size_t width = 80) {
 
 std::string ShapeText(const std::vector<uint64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-/// "blk.12.attn_q.weight" → "blk.*.attn_q.weight", so that layers fold into one line.
-std::string Pattern(const std::string& name) {
-  static const std::regex kNumber(R"(\.[0-9]+\.)");
-  return std::regex_replace(name, kNumber, ".*.");
-}
-
 void PrintTensors(const formats::ModelFile& file, bool all) {
   if (all) {
     fmt::print("\ntensors ({}), name, type, shape (rows, columns), bytes at offset\n", file.tensors().size());
     for (const formats::TensorInfo& t : file.tensors())
-      fmt::print("  {:<32} {:<6} {:<18} {} at {}\n", t.name, t.type->name, ShapeText(t.shape), t.bytes, t.offset);
+      fmt::print("  {:<32} {:<6} {:<18} {} at {}\n", t.name, TrueFormat(t), ShapeText(t.shape), t.bytes, t.offset);
     return;
   }
   struct Group {
@@ -148,7 +156,7 @@ void PrintTensors(const formats::ModelFile& file, bool all) {
   };
   std::vector<Group> groups;
   for (const formats::TensorInfo& t : file.tensors()) {
-    const Group g{Pattern(t.name), std::string(t.type->name), ShapeText(t.shape)};
+    const Group g{LayerPattern(t.name), TrueFormat(t), ShapeText(t.shape)};
     auto it = std::find_if(groups.begin(), groups.end(),
                            [&](const Group& o) { return o.name == g.name && o.type == g.type && o.shape == g.shape; });
     if (it == groups.end()) it = groups.insert(groups.end(), g);
@@ -171,7 +179,21 @@ void PrintPlan(const Report& r) {
              p.available == 0 ? "an unknown amount of memory" : HumanBytes(p.available));
 }
 
-void PrintText(const formats::ModelFile& file, const Report& r, bool all_tensors) {
+void PrintChecks(const Report& r) {
+  size_t suspicious = 0;
+  uint64_t zeros = 0, weights = 0;
+  fmt::print("\ncheck\n");
+  for (const compress::TensorCheck& c : r.checks) {
+    if (c.tensor->shape.size() > 1) zeros += c.zeros, weights += c.weights;
+    if (!c.suspicious()) continue;
+    suspicious++;
+    fmt::print("  {}: {}\n", c.tensor->name, c.Text());
+  }
+  fmt::print("  {} of {} tensors have something to tell; {:.1f}% of the weights of matrices are 0\n", suspicious,
+             r.checks.size(), 100 * static_cast<double>(zeros) / static_cast<double>(std::max<uint64_t>(weights, 1)));
+}
+
+void PrintText(const formats::ModelFile& file, const Report& r, const Flags& f) {
   fmt::print("{}\n", file.name());
   fmt::print("  container        {}, {} ({} bytes)\n", file.container(), HumanBytes(file.size()), file.size());
   for (const auto& [name, digest] : r.sha256)
@@ -182,7 +204,11 @@ void PrintText(const formats::ModelFile& file, const Report& r, bool all_tensors
     fmt::print("  {:<16} {} tensors, {}\n", name, use.first, HumanBytes(use.second));
   fmt::print("\nmetadata ({})\n", file.metadata().entries().size());
   for (const auto& [key, value] : file.metadata().entries()) fmt::print("  {} = {}\n", key, ValueText(value));
-  PrintTensors(file, all_tensors);
+  PrintTensors(file, f.tensors);
+  if (f.check) PrintChecks(r);
+  if (!f.as.empty())
+    fmt::print("\n'bonsai convert --type {}' would make a file of {} bytes ({})\n", f.as, r.converted_bytes,
+               HumanBytes(r.converted_bytes));
   PrintPlan(r);
 }
 
@@ -197,8 +223,21 @@ void PrintJson(const formats::ModelFile& file, const Report& r) {
   for (const auto& [key, value] : file.metadata().entries()) j["metadata"][key] = ValueJson(value);
   j["tensors"] = json::array();
   for (const formats::TensorInfo& t : file.tensors())
-    j["tensors"].push_back(
-        {{"name", t.name}, {"type", t.type->name}, {"shape", t.shape}, {"offset", t.offset}, {"bytes", t.bytes}});
+    j["tensors"].push_back({{"name", t.name},
+                            {"type", t.type->name},
+                            {"stored", TrueFormat(t)},
+                            {"shape", t.shape},
+                            {"offset", t.offset},
+                            {"bytes", t.bytes}});
+  for (const compress::TensorCheck& c : r.checks)
+    j["check"].push_back({{"name", c.tensor->name},
+                          {"blocks", c.blocks},
+                          {"not_finite", c.not_finite},
+                          {"negative_scales", c.negative_scales},
+                          {"code_3", c.twos},
+                          {"zero_blocks", c.zero_blocks},
+                          {"zeros", c.zeros}});
+  if (r.converted_bytes != 0) j["converted_bytes"] = r.converted_bytes;
   if (r.plan) {
     const engine::MemoryPlan& p = *r.plan;
     j["plan"] = {{"device", r.device},   {"context", p.context}, {"weights", p.weights},    {"kv", p.kv},
@@ -215,7 +254,7 @@ Status Run(const Flags& f) {
   if (f.json)
     PrintJson(*file, report);
   else
-    PrintText(*file, report, f.tensors);
+    PrintText(*file, report, f);
   return {};
 }
 
@@ -228,10 +267,15 @@ int InspectVerb(int argc, char** argv) {
   app.add_flag("--json", flags.json, "Print JSON: everything, all metadata and tensors included");
   app.add_flag("--tensors", flags.tensors, "List every tensor, not one line a kind");
   app.add_flag("--no-hash", flags.no_hash, "Do not compute the file's SHA-256");
+  app.add_flag(
+      "--check", flags.check,
+      "Read every weight: scales that are no numbers or negative, codes no ternary model has, blocks of zeros");
+  app.add_option("--as", flags.as, "Tell the size of the file that 'bonsai convert --type TYPE' would write")
+      ->type_name("TYPE");
   flags.engine.AddTo(app);
   app.footer(
       "examples:\n  bonsai inspect model.gguf\n  bonsai inspect model.gguf -c 32768 -ctk f16\n"
-      "  bonsai inspect model.gguf --json | jq .plan\n");
+      "  bonsai inspect model.gguf --json | jq .plan\n  bonsai inspect model.gguf --check --as TQ1_0\n");
   if (const int code = Parse(app, argc, argv); code >= 0) return code;
   const Status status = Run(flags);
   return status ? kDone : Fail(status.error());

@@ -22,6 +22,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"run", RunVerb, "generate text: bonsai run [MODEL.gguf] -p \"Once upon a time\""},
     {"inspect", InspectVerb, "what a model file holds, and what it needs to run here"},
+    {"convert", ConvertVerb, "another weight format: bonsai convert IN.gguf OUT.gguf --type Q1_0"},
     {"tokenize", TokenizeVerb, "text to token ids and back"},
     {"eval", EvalVerb, "measure quality: bonsai eval perplexity MODEL.gguf -f FILE"},
     {"bench", BenchVerb, "measure speed, and how much of the machine's it is: bonsai bench -m MODEL.gguf"},

@@ -129,6 +129,13 @@ Result<std::string> ReadTextFile(const std::string& path, size_t limit) {
   return text;
 }
 
+Result<const quant::Type*> TypeNamed(const std::string& name) {
+  if (const quant::Type* type = quant::FindByName(name)) return type;
+  std::string all;
+  for (const quant::Type& type : quant::Types()) all += (all.empty() ? "" : ", ") + std::string(type.name);
+  return Error(ErrorCode::kInvalidArgument, "'{}' is no weight format; there are {}", name, all);
+}
+
 Result<std::vector<int32_t>> ParseIds(const std::string& text) {
   std::vector<int32_t> ids;
   const char* p = text.data();

@@ -38,6 +38,9 @@ struct EngineFlags {
 /// The whole text of a file; "-" is standard input. At most `limit` bytes, else kInvalidArgument.
 Result<std::string> ReadTextFile(const std::string& path, size_t limit = size_t{1} << 30);
 
+/// The weight format of that name, or kInvalidArgument with the list of all.
+Result<const quant::Type*> TypeNamed(const std::string& name);
+
 /// "1,2,3" → ids. kInvalidArgument names what is not a number.
 Result<std::vector<int32_t>> ParseIds(const std::string& text);
 

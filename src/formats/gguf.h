@@ -46,8 +46,7 @@ Status EmitExactly(std::string_view name, uint64_t bytes, size_t i, const GgufFi
 /// exactly its bytes, in any number of pieces. `general.alignment` is taken from the metadata (default 32).
 Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
                  const GgufSink& sink);
-
-/// Bytes of the file that WriteGguf() writes for these; fails where it would.
+/// Bytes that WriteGguf writes. The same errors.
 Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTensor>& tensors);
 
 }  // namespace bonsai::formats

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "formats/gguf.h"
 #include "formats/gguf_format.h"
+#include "formats/gguf_types.h"
 #include "formats/header_cursor.h"
 
 namespace bonsai::formats {
@@ -193,23 +195,26 @@ Result<gguf::Split> ReadSplit(HeaderCursor& in, const Keys& keys) {
   return split;
 }
 
-/// The table of tensors as it is read: `header_at[i]` is the byte at which the entry of tensors[i] starts.
+/// The table of tensors as it is read. Beside tensors[i]: the byte at which its entry starts, its type id, and the
+/// bytes that it takes in the file (0 as long as its id is ambiguous).
 struct TensorTable {
-  std::vector<TensorInfo> tensors;  // offsets relative to the data section, until Place()
-  std::vector<uint64_t> header_at;
+  std::vector<TensorInfo> tensors;
+  std::vector<uint64_t> header_at, file_bytes;
+  std::vector<uint32_t> ids;
 };
 
-Status ReadType(HeaderCursor& in, TensorInfo& tensor) {
+Result<uint32_t> ReadType(HeaderCursor& in, TensorInfo& tensor) {
   const uint64_t at = in.position();
   BONSAI_ASSIGN(const uint32_t id, in.Number<uint32_t>("type"));
+  if (gguf::IsAmbiguous(id)) return id;
   tensor.type = quant::FindByGgmlId(id);
-  if (tensor.type != nullptr) return {};
+  if (tensor.type != nullptr) return id;
   const std::string_view name = quant::KnownGgmlName(id);
   return in.Fail(ErrorCode::kUnsupported, at, "weight type {}{} is not supported", id,
                  name.empty() ? " (unknown)" : fmt::format(" ({})", name));
 }
 
-Result<TensorInfo> ReadTensor(HeaderCursor& in, uint64_t alignment) {
+Status ReadTensor(HeaderCursor& in, uint64_t alignment, TensorTable& table) {
   TensorInfo tensor;
   BONSAI_ASSIGN(tensor.name, ReadName(in, "tensor", gguf::kMaxNameBytes));
   const uint64_t shape_at = in.position();
@@ -220,16 +225,21 @@ Result<TensorInfo> ReadTensor(HeaderCursor& in, uint64_t alignment) {
   for (size_t i = dimensions; i-- > 0;) {  // the file has the fastest first
     BONSAI_ASSIGN(tensor.shape[i], in.Number<uint64_t>("dimension"));
   }
-  BONSAI_RETURN_IF_ERROR(ReadType(in, tensor));
-  const Result<uint64_t> bytes = gguf::TensorBytes(*tensor.type, tensor.shape);
+  BONSAI_ASSIGN(const uint32_t id, ReadType(in, tensor));
+  // Of an ambiguous id only the number of dimensions and weights can be checked yet, as if they were bytes.
+  const Result<uint64_t> bytes = tensor.type != nullptr ? gguf::TensorBytes(*tensor.type, tensor.shape)
+                                                        : gguf::TensorBytes(*quant::FindByName("F32"), tensor.shape);
   if (!bytes) return in.Fail(bytes.error().code(), shape_at, "{}", bytes.error().message());
-  tensor.bytes = *bytes;
+  tensor.bytes = tensor.type != nullptr ? *bytes : 0;
   const uint64_t offset_at = in.position();
   BONSAI_ASSIGN(tensor.offset, in.Number<uint64_t>("offset"));
   if (tensor.offset % alignment != 0)
     return in.Fail(ErrorCode::kCorrupt, offset_at, "offset {} is not a multiple of the alignment {}", tensor.offset,
                    alignment);
-  return tensor;
+  table.ids.push_back(id);
+  table.file_bytes.push_back(tensor.bytes);
+  table.tensors.push_back(std::move(tensor));
+  return {};
 }
 
 Result<TensorTable> ReadTensors(HeaderCursor& in, uint64_t count, uint64_t alignment) {
@@ -237,8 +247,7 @@ Result<TensorTable> ReadTensors(HeaderCursor& in, uint64_t count, uint64_t align
   for (uint64_t i = 0; i < count; i++) {
     in.SetContext(fmt::format("tensor {} of {}", i + 1, count));
     table.header_at.push_back(in.position());
-    BONSAI_ASSIGN(TensorInfo tensor, ReadTensor(in, alignment));
-    table.tensors.push_back(std::move(tensor));
+    BONSAI_RETURN_IF_ERROR(ReadTensor(in, alignment, table));
   }
   return table;
 }
@@ -265,41 +274,76 @@ Status CheckNamesDiffer(HeaderCursor& in, const TensorTable& table) {
   return {};
 }
 
-/// Turns offsets into positions in the file; each tensor must lie inside the file and on no other's bytes.
-Status Place(HeaderCursor& in, TensorTable& table, uint64_t data_begin) {
+/// Turns offsets into positions in the file; each tensor must begin inside it, and lie inside it if its bytes are
+/// known.
+Status Locate(HeaderCursor& in, TensorTable& table, uint64_t data_begin) {
   const uint64_t size = in.position() + in.remaining();
   for (size_t i = 0; i < table.tensors.size(); i++) {
     TensorInfo& t = table.tensors[i];
-    if (data_begin > size || t.offset > size - data_begin || t.bytes > size - data_begin - t.offset) {
+    const uint64_t bytes = std::max<uint64_t>(table.file_bytes[i], 1);
+    if (data_begin > size || t.offset > size - data_begin || bytes > size - data_begin - t.offset) {
       in.SetContext(fmt::format("tensor {}", Quote(t.name)));
       return in.Fail(ErrorCode::kCorrupt, table.header_at[i],
-                     "its {} bytes at {} + {} lie beyond the end of the file ({} bytes); the file is truncated",
-                     t.bytes, data_begin, t.offset, size);
+                     "its {} bytes at {} + {} lie beyond the end of the file ({} bytes); the file is truncated", bytes,
+                     data_begin, t.offset, size);
     }
     t.offset += data_begin;
   }
-  const std::vector<uint32_t> order =
-      Sorted(table, [](const TensorInfo& a, const TensorInfo& b) { return a.offset < b.offset; });
+  return {};
+}
+
+std::vector<uint32_t> InFileOrder(const TensorTable& table) {
+  return Sorted(table, [](const TensorInfo& a, const TensorInfo& b) { return a.offset < b.offset; });
+}
+
+/// Decides what ambiguous type ids mean, each id by all tensors that have it.
+Status ResolveIds(const ByteSource& source, uint64_t alignment, const OpenOptions& options, TensorTable& table) {
+  struct Group {
+    std::vector<gguf::Unresolved> tensors;
+    std::vector<size_t> index;
+  };
+  std::map<uint32_t, Group> groups;
+  const std::vector<uint32_t> order = InFileOrder(table);
+  for (size_t i = 0; i < order.size(); i++) {
+    TensorInfo& t = table.tensors[order[i]];
+    if (t.type != nullptr) continue;
+    const uint64_t next = i + 1 < order.size() ? table.tensors[order[i + 1]].offset : source.size();
+    Group& group = groups[table.ids[order[i]]];
+    group.tensors.push_back({&t, next - t.offset});
+    group.index.push_back(order[i]);
+  }
+  for (const auto& [id, group] : groups) {
+    BONSAI_ASSIGN(const std::vector<uint64_t> bytes,
+                  gguf::ResolveTypes(source, id, alignment, options.weight_type, group.tensors));
+    for (size_t i = 0; i < bytes.size(); i++) table.file_bytes[group.index[i]] = bytes[i];
+  }
+  return {};
+}
+
+Status CheckDisjoint(HeaderCursor& in, const TensorTable& table) {
+  const std::vector<uint32_t> order = InFileOrder(table);
   for (size_t i = 1; i < order.size(); i++) {
     const TensorInfo &before = table.tensors[order[i - 1]], &t = table.tensors[order[i]];
-    if (before.offset + before.bytes <= t.offset) continue;
+    const uint64_t end = before.offset + table.file_bytes[order[i - 1]];
+    if (end <= t.offset) continue;
     in.SetContext(fmt::format("tensor {}", Quote(t.name)));
     return in.Fail(ErrorCode::kCorrupt, table.header_at[order[i]],
-                   "its data at byte {} overlap tensor {}, which ends at byte {}", t.offset, Quote(before.name),
-                   before.offset + before.bytes);
+                   "its data at byte {} overlap tensor {}, which ends at byte {}", t.offset, Quote(before.name), end);
   }
   return {};
 }
 
 }  // namespace
 
-Result<gguf::Header> gguf::ReadHeader(const ByteSource& source, const OpenOptions&) {
+Result<gguf::Header> gguf::ReadHeader(const ByteSource& source, const OpenOptions& options) {
   HeaderCursor in(source, kMaxHeaderBytes);
   BONSAI_ASSIGN(const Counts counts, ReadCounts(in));
   BONSAI_ASSIGN(Keys keys, ReadKeys(in, counts.keys));
   BONSAI_ASSIGN(TensorTable table, ReadTensors(in, counts.tensors, keys.alignment));
   BONSAI_RETURN_IF_ERROR(CheckNamesDiffer(in, table));
-  BONSAI_RETURN_IF_ERROR(Place(in, table, AlignUp(in.position(), keys.alignment)));
+  BONSAI_RETURN_IF_ERROR(Locate(in, table, AlignUp(in.position(), keys.alignment)));
+  BONSAI_RETURN_IF_ERROR(ResolveIds(source, keys.alignment, options, table));
+  BONSAI_RETURN_IF_ERROR(CheckDisjoint(in, table));
   BONSAI_ASSIGN(const Split split, ReadSplit(in, keys));
   return Header{counts.version, std::move(keys.metadata), std::move(table.tensors), split};
 }

@@ -45,7 +45,6 @@ class Output {
     buffer_.clear();
   }
   const Status& status() const { return status_; }
-  uint64_t position() const { return position_; }
 
  private:
   static constexpr size_t kChunk = 64 << 10;
@@ -178,15 +177,22 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
     out.String(t.name);
     out.Number(static_cast<uint32_t>(t.shape.size()));
     for (size_t d = t.shape.size(); d-- > 0;) out.Number<uint64_t>(t.shape[d]);
-    out.Number(t.type->ggml_id);
+    out.Number(t.type->file_id);
     out.Number(offset);
     offset += gguf::AlignUp(sizes[i], alignment);
   }
 }
 
-/// Everything before the data.
-void PutHeader(Output& out, const Metadata& metadata, const std::vector<GgufTensor>& tensors,
-               const std::vector<uint64_t>& sizes, uint64_t alignment) {
+struct Layout {
+  uint64_t alignment;
+  std::vector<uint64_t> sizes;  ///< Bytes of each tensor.
+};
+
+/// Everything before the data section, padding included.
+Result<Layout> PutHeader(Output& out, const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
+  Layout layout;
+  BONSAI_ASSIGN(layout.alignment, CheckMetadata(metadata));
+  BONSAI_ASSIGN(layout.sizes, CheckTensors(metadata, tensors));
   out.Put(std::as_bytes(std::span(gguf::kMagic)));
   out.Number<uint32_t>(3);
   out.Number<uint64_t>(tensors.size());
@@ -195,8 +201,9 @@ void PutHeader(Output& out, const Metadata& metadata, const std::vector<GgufTens
     out.String(key);
     PutValue(out, value);
   }
-  PutTensorTable(out, tensors, sizes, alignment);
-  out.Pad(alignment);
+  PutTensorTable(out, tensors, layout.sizes, layout.alignment);
+  out.Pad(layout.alignment);
+  return layout;
 }
 
 }  // namespace
@@ -217,30 +224,31 @@ Status EmitExactly(std::string_view name, uint64_t bytes, size_t i, const GgufFi
 
 Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
                  const GgufSink& sink) {
-  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
-  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
   Output out(sink);
-  PutHeader(out, metadata, tensors, sizes, alignment);
+  BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
+  const GgufSink put = [&](std::span<const std::byte> piece) {
+    out.Put(piece);
+    return out.status();
+  };
   for (size_t i = 0; i < tensors.size(); i++) {
-    const auto put = [&](std::span<const std::byte> piece) {
-      out.Put(piece);
-      return out.status();
-    };
-    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, sizes[i], i, fill, put));
-    out.Pad(alignment);
+    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, layout.sizes[i], i, fill, put));
+    out.Pad(layout.alignment);
   }
   out.Flush();
   return out.status();
 }
 
 Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTensor>& tensors) {
-  BONSAI_ASSIGN(const uint64_t alignment, CheckMetadata(metadata));
-  BONSAI_ASSIGN(const std::vector<uint64_t> sizes, CheckTensors(metadata, tensors));
-  const GgufSink nowhere = [](std::span<const std::byte>) -> Status { return {}; };
-  Output out(nowhere);
-  PutHeader(out, metadata, tensors, sizes, alignment);
-  uint64_t bytes = out.position();
-  for (const uint64_t size : sizes) bytes += gguf::AlignUp(size, alignment);
+  uint64_t bytes = 0;
+  const GgufSink count = [&](std::span<const std::byte> piece) -> Status { return bytes += piece.size(), Status(); };
+  Output out(count);
+  BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
+  out.Flush();
+  for (const uint64_t size : layout.sizes) {
+    if (size > (uint64_t{1} << 62) - bytes)
+      return Error(ErrorCode::kInvalidArgument, "{}: its tensors have more than 2^62 bytes", metadata.source());
+    bytes += gguf::AlignUp(size, layout.alignment);
+  }
   return bytes;
 }
 

@@ -1,6 +1,7 @@
 // What must hold for every row of the table, whatever formats it has.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -44,11 +45,18 @@ TEST_P(RegistryTest, RowIsComplete) {
   const Type& type = GetParam();
   EXPECT_FALSE(type.name.empty());
   EXPECT_TRUE(type.decode != nullptr && type.encode != nullptr && type.dot != nullptr);
-  EXPECT_EQ(type.is_float, type.dot_i8 == nullptr);
+  EXPECT_EQ(type.unpack == nullptr, type.dot_i8 == nullptr);
+  EXPECT_EQ(type.unpack == nullptr, type.pack == nullptr);
+  EXPECT_TRUE(!type.is_float || type.unpack == nullptr);
+  EXPECT_TRUE(type.unpack == nullptr || type.block_weights % kScaleRun == 0);
   EXPECT_EQ(type.block_weights % type.dot_weights(), 0);
   EXPECT_EQ(kActGroup % type.dot_weights(), 0) << "an integer sum would mix activations of two scales";
   EXPECT_EQ(FindByGgmlId(type.ggml_id)->name, type.name);  // no id twice
   EXPECT_EQ(FindByName(type.name)->ggml_id, type.ggml_id);
+  EXPECT_TRUE(type.file_id == type.ggml_id || type.ggml_id >= kPrivateIds);
+  EXPECT_LT(type.file_id, kPrivateIds);
+  const std::vector<const Type*> meant = CandidatesFor(type.file_id);
+  EXPECT_EQ(std::count(meant.begin(), meant.end(), FindByName(type.name)), 1);
   EXPECT_EQ(kCols % type.block_weights, 0) << "the tests below need a wider row";
   EXPECT_TRUE(KnownGgmlName(type.ggml_id).empty()) << "listed as a format that is not run";
 }
@@ -78,7 +86,7 @@ TEST_P(RegistryTest, DotIsTheDotOfTheDecodedRow) {
 
 TEST_P(RegistryTest, IntegerDotTimesScaleIsExact) {
   const Type& type = GetParam();
-  if (type.dot_i8 == nullptr) return;  // a float format (RowIsComplete checks that)
+  if (type.dot_i8 == nullptr) return;  // no codes (RowIsComplete checks that)
   const auto part = static_cast<size_t>(type.dot_weights()), parts = kCols / part;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const std::vector<std::byte> bytes = Encode(type, Values(seed));
@@ -91,8 +99,8 @@ TEST_P(RegistryTest, IntegerDotTimesScaleIsExact) {
     std::vector<float> scales(parts);
     type.dot_i8(bytes.data(), x.data(), kCols, sums.data(), scales.data());
     for (size_t p = 0; p < parts; ++p) {
-      // Every term is scale · (14 bits) with an fp16 scale (11 bits): a multiple of the scale's last bit, and the sum
-      // stays below 2^53 of them. Exact in double.
+      // Every term is scale · (14 bits) with a scale of at most 24 bits: a multiple of the scale's last bit, and the
+      // sum of 128 stays below 2^53 of them. Exact in double.
       double expected = 0;
       for (size_t at = p * part; at < (p + 1) * part; ++at) expected += static_cast<double>(w[at]) * x[at];
       EXPECT_EQ(static_cast<double>(scales[p]) * sums[p], expected) << seed << " part " << p;
@@ -125,10 +133,36 @@ TEST(RegistryLookupTest, NamesIgnoreCaseAndUnknownIsNull) {
   EXPECT_EQ(FindByGgmlId(0xffffffffu), nullptr);
 }
 
+TEST(RegistryLookupTest, OtherNames) {
+  EXPECT_EQ(FindByName("Q1_0_g128"), FindByName("Q1_0"));
+  EXPECT_EQ(FindByName("Q2_0_G64"), FindByName("Q2_0"));
+  EXPECT_EQ(FindByName("q2_0_g128"), FindByName("PQ2_0"));
+}
+
+TEST(RegistryLookupTest, IdsThatSeveralFormatsUse) {
+  const auto names = [](uint32_t id) {
+    std::vector<std::string_view> all;
+    for (const Type* type : CandidatesFor(id)) all.push_back(type->name);
+    return all;
+  };
+  EXPECT_EQ(names(42), (std::vector<std::string_view>{"Q2_0", "PQ2_0", "TQ2_0_G128"}));
+  EXPECT_EQ(names(142), (std::vector<std::string_view>{"PQ2_0"}));
+  EXPECT_EQ(names(40), (std::vector<std::string_view>{"Q1_0_G32"}));
+  EXPECT_EQ(names(36), (std::vector<std::string_view>{"I2_S"}));
+  EXPECT_EQ(names(41), (std::vector<std::string_view>{"Q1_0"}));
+  EXPECT_TRUE(names(12).empty());
+  EXPECT_TRUE(names(kPrivateIds + 42).empty());
+  EXPECT_EQ(FindByGgmlId(40), nullptr) << "NVFP4 would be read as ours";
+  EXPECT_EQ(FindByGgmlId(36), nullptr) << "files do not hold blocks";
+}
+
 TEST(RegistryLookupTest, BitsPerWeight) {
   EXPECT_EQ(FindByName("Q1_0")->bits_per_weight(), 1.125);
   EXPECT_EQ(FindByName("Q2_0")->bits_per_weight(), 2.25);
   EXPECT_EQ(FindByName("TQ2_0")->bits_per_weight(), 2.0625);
+  EXPECT_EQ(FindByName("TQ1_0")->bits_per_weight(), 1.6875);
+  EXPECT_EQ(FindByName("PTQ1_0")->bits_per_weight(), 1.75);
+  EXPECT_EQ(FindByName("Q1_0_G32")->bits_per_weight(), 1.5);
   EXPECT_EQ(FindByName("Q8_0")->bits_per_weight(), 8.5);
   EXPECT_EQ(FindByName("BF16")->bits_per_weight(), 16.0);
 }
@@ -136,8 +170,7 @@ TEST(RegistryLookupTest, BitsPerWeight) {
 TEST(RegistryLookupTest, KnownNames) {
   EXPECT_EQ(KnownGgmlName(12), "Q4_K");
   EXPECT_EQ(KnownGgmlName(40), "NVFP4");
-  EXPECT_EQ(KnownGgmlName(34), "TQ1_0");
-  EXPECT_EQ(KnownGgmlName(143), "PTQ1_0");
+  EXPECT_EQ(KnownGgmlName(36), "I2_S");
   EXPECT_EQ(KnownGgmlName(99), "");
   std::set<std::string_view> names;
   size_t known = 0;

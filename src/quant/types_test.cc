@@ -25,6 +25,8 @@ std::vector<float> Decode(uint32_t id, const std::vector<uint8_t>& bytes, int64_
   return values;
 }
 
+uint32_t Id(const char* name) { return FindByName(name)->ggml_id; }
+
 TEST(TypesTest, F32Bytes) {
   // 1.0 = 0x3f800000, -2.5 = 0xc0200000.
   const std::vector<uint8_t> bytes = {0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x20, 0xc0};
@@ -126,8 +128,140 @@ TEST(TypesTest, PQ2Bytes) {
   EXPECT_EQ(Decode(142, bytes, 128), values);
 }
 
+TEST(TypesTest, Q1InGroupsOf32Bytes) {
+  // As Q1_0: elements 0, 9 and 31 are positive, the mean is 1.5.
+  std::vector<float> values(32);
+  for (size_t j = 0; j < 32; ++j) values[j] = j % 2 == 0 ? -1.0f : -2.0f;
+  values[0] = 1, values[9] = 2, values[31] = 2;
+  const std::vector<uint8_t> bytes = {0x00, 0x3e, 0x01, 0x02, 0x00, 0x80};
+  EXPECT_EQ(Encode(Id("Q1_0_G32"), values), bytes);
+  for (float& v : values) v = v > 0 ? 1.5f : -1.5f;
+  EXPECT_EQ(Decode(Id("Q1_0_G32"), bytes, 32), values);
+}
+
+TEST(TypesTest, Tq2InGroupsOf128Bytes) {
+  // The codes of PQ2Bytes, with the scale behind them; 3 is zero.
+  std::vector<float> values(128, 0.0f);
+  values[0] = 1.5f, values[1] = -1.5f, values[127] = -1.5f;
+  std::vector<uint8_t> bytes(34, 0x55);
+  bytes[0] = 0x52, bytes[31] = 0x15, bytes[32] = 0x00, bytes[33] = 0x3e;
+  EXPECT_EQ(Encode(Id("TQ2_0_G128"), values), bytes);
+  EXPECT_EQ(Decode(Id("TQ2_0_G128"), bytes, 128), values);
+  bytes[16] = 0xc6;  // 2, 1, 0, 3: elements 64 to 67
+  values[64] = 1.5f, values[66] = -1.5f;
+  EXPECT_EQ(Decode(Id("TQ2_0_G128"), bytes, 128), values);
+}
+
+TEST(TypesTest, I2SBytes) {
+  // The scale is the float 1.5 = 0x3fc00000. Elements 0, 32, 64 and 96 are byte 0 from its top: 2, 0, 1, 1 = 0x85.
+  // Element 127 is the bottom of byte 31: 0b01010100 = 0x54.
+  std::vector<float> values(128, 0.0f);
+  values[0] = 1.5f, values[32] = -1.5f, values[127] = -0.75f;
+  std::vector<uint8_t> bytes(36, 0x55);
+  bytes[0] = 0x00, bytes[1] = 0x00, bytes[2] = 0xc0, bytes[3] = 0x3f, bytes[4] = 0x85, bytes[35] = 0x54;
+  EXPECT_EQ(Encode(Id("I2_S"), values), bytes);
+  values[127] = -1.5f;
+  EXPECT_EQ(Decode(Id("I2_S"), bytes, 128), values);
+  bytes[9] = 0x1b;  // 0, 1, 2, 3: elements 5, 37, 69 and 101
+  values[5] = -1.5f, values[69] = 1.5f, values[101] = 3.0f;
+  EXPECT_EQ(Decode(Id("I2_S"), bytes, 128), values);
+}
+
+// Five digits 1 are 121 of 243, which is 128 of 256, rounded up; four and a 0 are 120, 127 of 256. The others:
+// 20120 is 177, 0xbb; 11112 is 122, 0x81; 01111 is 40, 0x2b; 11110 is 120, 0x7f; 2111(0) is 201, 0xd4; 1110(0) is 117,
+// 0x7c. d = 2 = fp16 0x4000.
+TEST(TypesTest, Tq1Bytes) {
+  std::vector<float> values(256, 0.0f);
+  values[0] = 2, values[32] = -2, values[96] = 1, values[128] = -2;  // byte 0
+  values[159] = 2, values[160] = -1, values[239] = -2;               // the last of 32 bytes; first and last of 16
+  values[240] = 2, values[255] = -2, values[100] = 0.9f;             // first and last of qh
+  std::vector<uint8_t> bytes(54, 0x80);
+  bytes[0] = 0xbb, bytes[31] = 0x81, bytes[32] = 0x2b, bytes[47] = 0x7f;
+  bytes[48] = 0xd4, bytes[49] = 0x7f, bytes[50] = 0x7f, bytes[51] = 0x7c, bytes[52] = 0x00, bytes[53] = 0x40;
+  EXPECT_EQ(Encode(34, values), bytes);
+  values[96] = 2, values[160] = -2, values[100] = 0;
+  EXPECT_EQ(Decode(34, bytes, 256), values);
+}
+
+TEST(TypesTest, Ptq1Bytes) {
+  std::vector<float> values(128, 0.0f);
+  values[0] = 2, values[16] = -2, values[48] = 1, values[64] = -2;
+  values[79] = 2, values[80] = -1, values[119] = -2;
+  values[120] = 2, values[127] = -2, values[50] = 0.9f;
+  std::vector<uint8_t> bytes(28, 0x80);
+  bytes[0] = 0xbb, bytes[15] = 0x81, bytes[16] = 0x2b, bytes[23] = 0x7f;
+  bytes[24] = 0xd4, bytes[25] = 0x7c, bytes[26] = 0x00, bytes[27] = 0x40;
+  EXPECT_EQ(Encode(143, values), bytes);
+  values[48] = 2, values[80] = -2, values[50] = 0;
+  EXPECT_EQ(Decode(143, bytes, 128), values);
+}
+
+TEST(TypesTest, AllDigits) {
+  // Byte m of PTQ1_0's first stage has elements m, 16 + m, … 64 + m.
+  for (int value = 0; value < 243; ++value) {
+    std::vector<float> values(128, 0.0f);
+    int rest = value;
+    for (size_t n = 5; n-- > 0; rest /= 3) values[16 * n + 3] = static_cast<float>(rest % 3 - 1);
+    if (value == 121) continue;  // all zeros have no scale
+    const std::vector<uint8_t> bytes = Encode(143, values);
+    ASSERT_EQ(bytes[3], static_cast<int>(std::ceil(value * 256 / 243.0)));
+    ASSERT_EQ(Decode(143, bytes, 128), values) << value;
+  }
+  // Bytes that nobody writes stand for something, too: the five digits of byte / 256.
+  for (int byte = 0; byte < 256; ++byte) {
+    std::vector<uint8_t> bytes(28, static_cast<uint8_t>(byte));
+    bytes[26] = 0x00, bytes[27] = 0x3c;
+    const std::vector<float> values = Decode(143, bytes, 128);
+    int value = 0;
+    for (size_t n = 0; n < 5; ++n) value = value * 3 + static_cast<int>(values[16 * n]) + 1;
+    ASSERT_EQ(value, byte * 243 / 256) << byte;
+  }
+}
+
+TEST(TypesTest, Q4Bytes) {
+  // The largest magnitude, -16, gets -8: d = 2 = fp16 0x4000. 15.9 would be 8 and gets 7; -3, halfway between -2 and
+  // -1, goes up. Codes are stored plus 8.
+  std::vector<float> values(32, 0.0f);
+  values[0] = -16, values[1] = 14, values[2] = 15.9f, values[16] = 2, values[31] = -3;
+  std::vector<uint8_t> bytes(18, 0x88);
+  bytes[0] = 0x00, bytes[1] = 0x40, bytes[2] = 0x90, bytes[3] = 0x8f, bytes[4] = 0x8f, bytes[17] = 0x78;
+  EXPECT_EQ(Encode(2, values), bytes);
+  values[2] = 14, values[31] = -2;
+  EXPECT_EQ(Decode(2, bytes, 32), values);
+  // A positive one makes d negative: -1 = 0xbc00.
+  values.assign(32, 0.0f), values[0] = 8;
+  bytes.assign(18, 0x88), bytes[0] = 0x00, bytes[1] = 0xbc, bytes[2] = 0x80;
+  EXPECT_EQ(Encode(2, values), bytes);
+  EXPECT_EQ(Decode(2, bytes, 32), values);
+}
+
+TEST(TypesTest, Q4WithAMinimumBytes) {
+  // From -1 (0xbc00) to 14 in steps of 1 (0x3c00): a zero is code 1, 2.4 is code 3.
+  std::vector<float> values(32, 0.0f);
+  values[0] = -1, values[1] = 14, values[16] = 2.4f;
+  std::vector<uint8_t> bytes(20, 0x11);
+  bytes[0] = 0x00, bytes[1] = 0x3c, bytes[2] = 0x00, bytes[3] = 0xbc, bytes[4] = 0x30, bytes[5] = 0x1f;
+  EXPECT_EQ(Encode(3, values), bytes);
+  values[16] = 2;
+  EXPECT_EQ(Decode(3, bytes, 32), values);
+}
+
+TEST(TypesTest, FourBitNonFiniteAndTinyBlocksAreDefined) {
+  for (const uint32_t id : {2u, 3u}) {
+    for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN()}) {
+      std::vector<float> values(32, 1.0f);
+      values[5] = bad;
+      EXPECT_FALSE(std::isfinite(Decode(id, Encode(id, values), 32)[5])) << id << ", " << bad;
+    }
+    std::vector<float> tiny(32, 0x1p-140f);
+    tiny[3] = -0x1p-140f;
+    for (const float v : Decode(id, Encode(id, tiny), 32)) EXPECT_EQ(v, 0.0f) << id;
+  }
+}
+
 TEST(TypesTest, TwoBitNonFiniteAndTinyBlocksAreDefined) {
-  for (const uint32_t id : {42u, 142u, 35u}) {
+  for (const uint32_t id : {42u, 142u, 35u, 34u, 143u, Id("TQ2_0_G128")}) {
     std::vector<float> values(256, 1.0f);
     values[5] = std::numeric_limits<float>::infinity();
     EXPECT_FALSE(std::isfinite(Decode(id, Encode(id, values), 256)[5])) << id;

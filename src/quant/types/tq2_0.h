@@ -2,14 +2,12 @@
 // encoders do not write.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "base/half.h"
-#include "quant/act_i8.h"
-#include "quant/types/q2_0.h"
+#include "quant/ternary.h"
+#include "quant/types/coded.h"
 
 namespace bonsai::quant::tq2_0 {
 
@@ -36,49 +34,25 @@ inline int64_t ShiftOf(int64_t j) { return j % 128 / 32 * 2; }
 /// -1, 0, +1 or +2.
 inline int32_t Code(const Block& block, int64_t j) { return (block.qs[ByteOf(j)] >> ShiftOf(j) & 3) - 1; }
 
-inline void Decode(const std::byte* src, float* dst, int64_t n) {
-  for (int64_t i = 0; i < n; i += kWeights, src += sizeof(Block)) {
-    const Block block = Load(src);
-    const float d = HalfToFloat(block.d);
-    for (int64_t j = 0; j < kWeights; ++j) dst[i + j] = d * static_cast<float>(Code(block, j));
-  }
-}
+struct Format {
+  static constexpr int64_t kWeights = tq2_0::kWeights;
+  using Block = tq2_0::Block;
 
-/// The rule of Q2_0, over 256 weights.
-inline void Encode(const float* src, std::byte* dst, int64_t n) {
-  for (int64_t i = 0; i < n; i += kWeights, dst += sizeof(Block)) {
-    const auto d = std::bit_cast<float>(MaxMagnitudeBits(src + i, kWeights));
-    const float inverse = d > 0 ? 1.0f / d : 0.0f;
-    Block block = {};
-    block.d = FloatToHalf(d);
+  static constexpr bool Holds(int code) { return code >= -1 && code <= 2; }
+
+  static void GetCodes(const Block& block, int8_t* codes) {
+    for (int64_t j = 0; j < kWeights; ++j) codes[j] = static_cast<int8_t>(Code(block, j));
+  }
+
+  static void SetCodes(const int8_t* codes, Block& block) {
     for (int64_t j = 0; j < kWeights; ++j) {
       uint8_t& byte = block.qs[ByteOf(j)];
-      byte = static_cast<uint8_t>(byte | q2_0::TernaryBits(src[i + j], inverse) << ShiftOf(j));
+      byte = static_cast<uint8_t>(byte | (codes[j] + 1) << ShiftOf(j));
     }
-    std::memcpy(dst, &block, sizeof(block));
   }
-}
 
-inline double Dot(const std::byte* w, const float* x, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; i += kWeights, w += sizeof(Block)) {
-    const Block block = Load(w);
-    const double d = HalfToFloat(block.d);
-    for (int64_t j = 0; j < kWeights; ++j) sum += d * Code(block, j) * x[i + j];
-  }
-  return sum;
-}
-
-/// Two sums a block, one for each activation group.
-inline void DotI8(const std::byte* w, const int8_t* x, int64_t n, int32_t* sums, float* scales) {
-  for (int64_t g = 0; g < n / kActGroup; ++g) {
-    constexpr int64_t kGroups = kWeights / kActGroup;
-    const Block block = Load(w + g / kGroups * static_cast<int64_t>(sizeof(Block)));
-    int32_t sum = 0;
-    for (int64_t j = 0; j < kActGroup; ++j) sum += Code(block, g % kGroups * kActGroup + j) * x[g * kActGroup + j];
-    sums[g] = sum;
-    scales[g] = HalfToFloat(block.d);
-  }
-}
+  /// The rule of Q2_0, over 256 weights.
+  static float Choose(const float* x, int8_t* codes) { return TernaryMax(x, kWeights, codes); }
+};
 
 }  // namespace bonsai::quant::tq2_0

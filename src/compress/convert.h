@@ -1,0 +1,61 @@
+// From one container and weight format to others: planned first, so that the size is known and every refusal comes
+// before a byte is written; then streamed, a bounded part of one tensor at a time.
+//
+//   BONSAI_ASSIGN(const compress::Plan plan, compress::PlanConversion(*file, {.type = quant::FindByName("Q1_0")}));
+//   BONSAI_ASSIGN(const auto report, compress::Convert(*file, plan, "out.gguf", {.threads = 4}));
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "compress/encode.h"
+#include "formats/gguf.h"
+#include "formats/model_file.h"
+
+namespace bonsai::compress {
+
+/// Another format for the tensors whose name a shell pattern matches ("output*", "blk.?.attn_v.weight").
+struct KeepRule {
+  std::string pattern;
+  const quant::Type* type = nullptr;
+};
+
+struct ConvertOptions {
+  const quant::Type* type = nullptr;  ///< Of all matrices, embeddings and head included; null: each as it is.
+  std::vector<KeepRule> keep;         ///< Exceptions; the first that matches counts.
+  quant::TernaryRule rule = quant::TernaryRule::kLeastSquares;
+};
+
+/// What will be written. Refers to the file and must not outlive it.
+struct Plan {
+  formats::Metadata metadata{""};
+  std::vector<const formats::TensorInfo*> from;
+  std::vector<formats::GgufTensor> to;  ///< Beside `from`.
+  quant::TernaryRule rule = quant::TernaryRule::kLeastSquares;
+  uint64_t bytes = 0;  ///< Of the output.
+};
+
+/// Matrices take the wanted format; vectors (norms, biases) become F32, as other programs expect. kUnsupported when
+/// rows of a tensor are no whole blocks, naming it and --keep; kInvalidArgument when a rule matches nothing.
+Result<Plan> PlanConversion(const formats::ModelFile& file, const ConvertOptions& options);
+
+struct RunOptions {
+  int threads = 1;
+  bool drop_cache = false;  ///< Let the operating system forget the input's pages as they are read.
+  /// Called with bytes of input read so far and in total, from the calling thread; false stops (kCancelled).
+  std::function<bool(uint64_t done, uint64_t total)> progress;
+};
+
+/// What became of each tensor, in the order of the plan.
+using Report = std::vector<Change>;
+
+/// Writes a GGUF file. `out` appears when everything is written and on the disk, or not at all. Takes at most 256 MB
+/// beside what the file's own header takes. Errors as ModelFile::ReadRows, RowEncoder and AtomicFile, naming the
+/// tensor.
+Result<Report> Convert(const formats::ModelFile& file, const Plan& plan, const std::string& out,
+                       const RunOptions& options);
+
+}  // namespace bonsai::compress

@@ -1,0 +1,20 @@
+// BitNet's I2_S in GGUF files: two-bit codes of a whole tensor, 128 in 32 bytes, then one float scale for all of them
+// and 28 bytes of padding. Read in Microsoft's BitNet converter; other programs write other orders under the same id.
+#pragma once
+
+#include <cstdint>
+
+#include "base/byte_source.h"
+#include "base/status.h"
+#include "formats/model_file.h"
+
+namespace bonsai::formats::gguf {
+
+inline constexpr uint32_t kI2sId = 36;
+
+/// Sets type, bytes and reader of a tensor whose name, shape (rows of whole blocks of 128) and offset are set. Its rows
+/// come as PQ2_0 when fp16 holds the scale exactly, so that they run on its kernels, else as I2_S with a float scale
+/// for each 128. kCorrupt when the scale is not a finite number. The source must outlive the tensor.
+Status ReadAsI2s(const ByteSource& source, TensorInfo& tensor);
+
+}  // namespace bonsai::formats::gguf
