@@ -68,16 +68,26 @@ struct Runner {
 struct Case {
   const char* weights;
   KvType kv_type;
+  const char* arch = "qwen3";
+  int32_t head_width = 64;
 };
 std::string NameOf(const testing::TestParamInfo<Case>& c) {
-  return std::string(c.param.weights) + "_kv_" + std::string(kernels::KvTypeName(c.param.kv_type));
+  std::string name = std::string(c.param.arch) + "_" + c.param.weights + "_kv_";
+  name += std::string(kernels::KvTypeName(c.param.kv_type)) + "_x" + std::to_string(c.param.head_width);
+  std::erase_if(name, [](char letter) { return letter == '-' || letter == '.'; });
+  return name;
 }
 
 class OneAnswerTest : public testing::TestWithParam<Case> {};
 
 TEST_P(OneAnswerTest, WhateverRunsIt) {
-  const std::string bytes =
-      test::BuildGguf({.d_model = 256, .k_width = 64, .v_width = 64, .d_ff = 768, .type = GetParam().weights});
+  const std::string bytes = test::BuildGguf({.arch = GetParam().arch,
+                                             .d_model = 256,
+                                             .k_width = GetParam().head_width,
+                                             .v_width = GetParam().head_width,
+                                             .d_ff = 768,
+                                             .type = GetParam().weights,
+                                             .extras = true});
   const auto file = test::OpenBytes(bytes);
   ASSERT_TRUE(file) << file.error().message();
 
@@ -113,14 +123,15 @@ TEST_P(OneAnswerTest, WhateverRunsIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, OneAnswerTest,
-                         testing::Values(Case{"Q1_0", KvType::kF16}, Case{"Q1_0", KvType::kQ8_0},
-                                         Case{"Q1_0", KvType::kQ4_0}, Case{"Q1_0", KvType::kF32},
-                                         Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
-                                         Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16},
-                                         Case{"F16", KvType::kF16}, Case{"BF16", KvType::kF16},
-                                         Case{"F32", KvType::kF16}),
-                         NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    Formats, OneAnswerTest,
+    testing::Values(Case{"Q1_0", KvType::kF16}, Case{"Q1_0", KvType::kQ8_0}, Case{"Q1_0", KvType::kQ4_0},
+                    Case{"Q1_0", KvType::kF32}, Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
+                    Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16}, Case{"F16", KvType::kF16},
+                    Case{"BF16", KvType::kF16}, Case{"F32", KvType::kF16}, Case{"Q1_0", KvType::kF16, "qwen2"},
+                    Case{"F16", KvType::kF16, "llama"}, Case{"F32", KvType::kF16, "llama", 8},
+                    Case{"TQ2_0", KvType::kF16, "bitnet-b1.58"}, Case{"F32", KvType::kF16, "bitnet-b1.58"}),
+    NameOf);
 
 }  // namespace
 }  // namespace bonsai

@@ -1,5 +1,5 @@
-// A second opinion: the Qwen3 forward pass in plain double loops, written from the paper and not from src/.
-// One sequence, all positions at once, no cache. Slow; for small models only.
+// A second opinion: the forward pass of each architecture in plain double loops, written from the papers and not from
+// src/. One sequence, all positions at once, no cache. Slow; for small models only.
 #pragma once
 
 #include <cmath>
@@ -47,6 +47,15 @@ class ReferenceModel {
     return y;
   }
 
+  /// A layer's matrix "attn_q", with its scale and bias where the file has them.
+  Row Layer(const std::string& name, const Row& x) const {
+    Row y = Times(name + ".weight", x);
+    const Row scale = file_.FindTensor(name + ".scale") != nullptr ? Load(name + ".scale") : Row{1};
+    const Row bias = file_.FindTensor(name + ".bias") != nullptr ? Load(name + ".bias") : Row(y.size());
+    for (size_t r = 0; r < y.size(); r++) y[r] = y[r] * scale[0] + bias[r];
+    return y;
+  }
+
   static Row Norm(const Row& x, const Row& gain) {
     double squares = 0;
     for (const double v : x) squares += v * v;
@@ -59,7 +68,8 @@ class ReferenceModel {
   /// Angle of a pair at a position, and the factor on cosine and sine. YaRN as in arXiv 2309.00071, appendix A.
   double Angle(int pos, int pair) const {
     const int width = s_.k_width;
-    const double theta = std::pow(s_.rope_base, -2.0 * pair / width);
+    double theta = std::pow(s_.rope_base, -2.0 * pair / width);
+    if (s_.extras && s_.arch == "llama") theta /= Load("rope_freqs.weight")[static_cast<size_t>(pair)];
     if (s_.yarn_factor <= 0) return pos * theta;
     const auto boundary = [&](double turns) {
       return width * std::log(s_.yarn_original / (turns * 2 * M_PI)) / (2 * std::log(s_.rope_base));
@@ -76,8 +86,9 @@ class ReferenceModel {
     Row out(head.size());
     for (size_t i = 0; i < half; i++) {
       const double a = Angle(pos, static_cast<int>(i)), c = std::cos(a) * m, s = std::sin(a) * m;
-      out[i] = head[i] * c - head[i + half] * s;
-      out[i + half] = head[i + half] * c + head[i] * s;
+      const size_t first = s_.Interleaved() ? 2 * i : i, second = s_.Interleaved() ? 2 * i + 1 : i + half;
+      out[first] = head[first] * c - head[second] * s;
+      out[second] = head[second] * c + head[first] * s;
     }
     return out;
   }
@@ -85,31 +96,38 @@ class ReferenceModel {
   static Row Head(const Row& x, int h, int width) { return {x.begin() + h * width, x.begin() + (h + 1) * width}; }
 
   void Block(const std::string& b, std::vector<Row>& x) const {
-    const Row q_gain = Load(b + "attn_q_norm.weight"), k_gain = Load(b + "attn_k_norm.weight");
+    const auto head_norm = [&](const Row& head, const char* gain) {
+      return s_.HeadNorms() ? Norm(head, Load(b + gain)) : head;
+    };
     std::vector<std::vector<Row>> keys, values;
     for (size_t t = 0; t < x.size(); t++) {
       const Row h = Norm(x[t], Load(b + "attn_norm.weight"));
-      const Row q = Times(b + "attn_q.weight", h), k = Times(b + "attn_k.weight", h), v = Times(b + "attn_v.weight", h);
+      const Row q = Layer(b + "attn_q", h), k = Layer(b + "attn_k", h), v = Layer(b + "attn_v", h);
       keys.emplace_back(), values.emplace_back();
       for (int g = 0; g < s_.kv_heads; g++) {
-        keys[t].push_back(Rotate(Norm(Head(k, g, s_.k_width), k_gain), static_cast<int>(t)));
+        keys[t].push_back(Rotate(head_norm(Head(k, g, s_.k_width), "attn_k_norm.weight"), static_cast<int>(t)));
         values[t].push_back(Head(v, g, s_.v_width));
       }
       Row mixed;
       for (int i = 0; i < s_.heads; i++) {
-        const Row query = Rotate(Norm(Head(q, i, s_.k_width), q_gain), static_cast<int>(t));
+        const Row query = Rotate(head_norm(Head(q, i, s_.k_width), "attn_q_norm.weight"), static_cast<int>(t));
         const Row head = Mix(query, keys, values, static_cast<size_t>(i / (s_.heads / s_.kv_heads)));
         mixed.insert(mixed.end(), head.begin(), head.end());
       }
-      const Row out = Times(b + "attn_output.weight", mixed);
+      if (s_.SubNorms()) mixed = Norm(mixed, Load(b + "attn_sub_norm.weight"));
+      const Row out = Layer(b + "attn_output", mixed);
       for (size_t i = 0; i < out.size(); i++) x[t][i] += out[i];
     }
     for (Row& row : x) {
       const Row h = Norm(row, Load(b + "ffn_norm.weight"));
-      Row gate = Times(b + "ffn_gate.weight", h);
-      const Row up = Times(b + "ffn_up.weight", h);
-      for (size_t i = 0; i < gate.size(); i++) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-      const Row out = Times(b + "ffn_down.weight", gate);
+      Row gate = Layer(b + "ffn_gate", h);
+      const Row up = Layer(b + "ffn_up", h);
+      for (size_t i = 0; i < gate.size(); i++) {
+        const double g = gate[i];
+        gate[i] = (s_.SquaredRelu() ? (g > 0 ? g * g : 0) : g / (1 + std::exp(-g))) * up[i];
+      }
+      if (s_.SubNorms()) gate = Norm(gate, Load(b + "ffn_sub_norm.weight"));
+      const Row out = Layer(b + "ffn_down", gate);
       for (size_t i = 0; i < out.size(); i++) row[i] += out[i];
     }
   }

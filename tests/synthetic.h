@@ -1,4 +1,4 @@
-// Small Qwen3-shaped models with random weights, made in memory: any shape, any weight type.
+// Small models with random weights, made in memory: any architecture, shape and weight type.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,16 +17,27 @@
 namespace bonsai::test {
 
 struct SyntheticModel {
+  std::string arch = "qwen3";
   int32_t layers = 2, d_model = 128, heads = 4, kv_heads = 2, k_width = 32, v_width = 32, d_ff = 256, vocab = 300;
   int32_t context = 512;
   bool tied = true;
   std::string type = "Q1_0";
+  bool extras =
+      false;  ///< What the architecture may have: a scale for each matrix (bitnet), frequency factors (llama).
+  std::string activation;  ///< hidden_activation; empty: the architecture's own.
   float rope_base = 10000;
   float yarn_factor = 0;  ///< 0: no scaling.
   uint32_t yarn_original = 64;
   uint64_t seed = 1;
   /// Changes metadata or drops/reshapes/adds tensors before writing, for files that are wrong.
   std::function<void(formats::Metadata&, std::vector<formats::GgufTensor>&)> edit;
+
+  // What tells the architectures apart.
+  bool HeadNorms() const { return arch == "qwen3"; }
+  bool Biases() const { return arch == "qwen2"; }
+  bool Interleaved() const { return arch == "llama"; }
+  bool SubNorms() const { return arch.starts_with("bitnet"); }
+  bool SquaredRelu() const { return activation.empty() ? SubNorms() && arch != "bitnet" : activation == "relu2"; }
 };
 
 inline formats::Value Int(int64_t v) { return {.kind = formats::ValueKind::kU32, .data = v}; }
@@ -75,25 +86,42 @@ inline void AddTokenizer(formats::Metadata& m, int32_t vocab) {
 inline formats::Metadata MetadataOf(const SyntheticModel& s) {
   formats::Metadata m("synthetic");
   const auto add = [&](const std::string& key, formats::Value v) { ASSERT_TRUE(m.Add(key, std::move(v))); };
-  add("general.architecture", Text("qwen3"));
+  add("general.architecture", Text(s.arch));
   add("general.name", Text("synthetic"));
-  add("qwen3.block_count", Int(s.layers));
-  add("qwen3.context_length", Int(s.context));
-  add("qwen3.embedding_length", Int(s.d_model));
-  add("qwen3.feed_forward_length", Int(s.d_ff));
-  add("qwen3.attention.head_count", Int(s.heads));
-  add("qwen3.attention.head_count_kv", Int(s.kv_heads));
-  add("qwen3.attention.key_length", Int(s.k_width));
-  add("qwen3.attention.value_length", Int(s.v_width));
-  add("qwen3.attention.layer_norm_rms_epsilon", Float(1e-6f));
-  add("qwen3.rope.freq_base", Float(s.rope_base));
+  add(s.arch + ".block_count", Int(s.layers));
+  add(s.arch + ".context_length", Int(s.context));
+  add(s.arch + ".embedding_length", Int(s.d_model));
+  add(s.arch + ".feed_forward_length", Int(s.d_ff));
+  add(s.arch + ".attention.head_count", Int(s.heads));
+  add(s.arch + ".attention.head_count_kv", Int(s.kv_heads));
+  add(s.arch + ".attention.key_length", Int(s.k_width));
+  add(s.arch + ".attention.value_length", Int(s.v_width));
+  add(s.arch + ".attention.layer_norm_rms_epsilon", Float(1e-6f));
+  add(s.arch + ".rope.freq_base", Float(s.rope_base));
   if (s.yarn_factor > 0) {
-    add("qwen3.rope.scaling.type", Text("yarn"));
-    add("qwen3.rope.scaling.factor", Float(s.yarn_factor));
-    add("qwen3.rope.scaling.original_context_length", Int(s.yarn_original));
+    add(s.arch + ".rope.scaling.type", Text("yarn"));
+    add(s.arch + ".rope.scaling.factor", Float(s.yarn_factor));
+    add(s.arch + ".rope.scaling.original_context_length", Int(s.yarn_original));
   }
+  if (!s.activation.empty()) add(s.arch + ".hidden_activation", Text(s.activation));
   AddTokenizer(m, s.vocab);
   return m;
+}
+
+/// The tensors that not every architecture has.
+inline void AddOwnTensors(const SyntheticModel& s, const std::string& b, std::vector<formats::GgufTensor>& t) {
+  const quant::Type* f32 = quant::FindByName("F32");
+  const auto add = [&](const char* name, int32_t size) { t.push_back({b + name, {static_cast<uint64_t>(size)}, f32}); };
+  if (s.HeadNorms()) add("attn_q_norm.weight", s.k_width), add("attn_k_norm.weight", s.k_width);
+  if (s.Biases()) {
+    add("attn_q.bias", s.heads * s.k_width);
+    add("attn_k.bias", s.kv_heads * s.k_width);
+    add("attn_v.bias", s.kv_heads * s.v_width);
+  }
+  if (s.SubNorms()) add("attn_sub_norm.weight", s.heads * s.v_width), add("ffn_sub_norm.weight", s.d_ff);
+  if (s.SubNorms() && s.extras)
+    for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"})
+      add((std::string(name) + ".scale").c_str(), 1);
 }
 
 inline std::vector<formats::GgufTensor> TensorsOf(const SyntheticModel& s) {
@@ -107,8 +135,6 @@ inline std::vector<formats::GgufTensor> TensorsOf(const SyntheticModel& s) {
     const std::string b = "blk." + std::to_string(i) + ".";
     t.push_back({b + "attn_norm.weight", {u(s.d_model)}, f32});
     t.push_back({b + "ffn_norm.weight", {u(s.d_model)}, f32});
-    t.push_back({b + "attn_q_norm.weight", {u(s.k_width)}, f32});
-    t.push_back({b + "attn_k_norm.weight", {u(s.k_width)}, f32});
     t.push_back({b + "attn_q.weight", {u(s.heads * s.k_width), u(s.d_model)}, w});
     t.push_back({b + "attn_k.weight", {u(s.kv_heads * s.k_width), u(s.d_model)}, w});
     t.push_back({b + "attn_v.weight", {u(s.kv_heads * s.v_width), u(s.d_model)}, w});
@@ -116,18 +142,21 @@ inline std::vector<formats::GgufTensor> TensorsOf(const SyntheticModel& s) {
     t.push_back({b + "ffn_gate.weight", {u(s.d_ff), u(s.d_model)}, w});
     t.push_back({b + "ffn_up.weight", {u(s.d_ff), u(s.d_model)}, w});
     t.push_back({b + "ffn_down.weight", {u(s.d_model), u(s.d_ff)}, w});
+    AddOwnTensors(s, b, t);
   }
+  if (s.extras && s.arch == "llama") t.push_back({"rope_freqs.weight", {u(s.k_width / 2)}, f32});
   return t;
 }
 
-/// Random weights of about the size that keeps activations near 1: norms around 1, matrices of std 1/sqrt(columns).
+/// Random weights of about the size that keeps activations near 1: norms, scales and factors around 1, biases around 0,
+/// matrices of std 1/sqrt(columns).
 inline std::vector<std::byte> RandomTensor(const formats::GgufTensor& t, std::mt19937_64& rng) {
   uint64_t n = 1;
   for (const uint64_t d : t.shape) n *= d;
-  const bool norm = t.shape.size() == 1;
-  std::normal_distribution<float> normal(0, norm ? 0.1f : 1 / std::sqrt(static_cast<float>(t.shape.back())));
+  const bool vector = t.shape.size() == 1, bias = t.name.ends_with(".bias");
+  std::normal_distribution<float> normal(0, vector ? 0.1f : 1 / std::sqrt(static_cast<float>(t.shape.back())));
   std::vector<float> values(n);
-  for (float& v : values) v = normal(rng) + (norm ? 1.0f : 0.0f);
+  for (float& v : values) v = normal(rng) + (vector && !bias ? 1.0f : 0.0f);
   std::vector<std::byte> out(n / static_cast<uint64_t>(t.type->block_weights) *
                              static_cast<uint64_t>(t.type->block_bytes));
   t.type->encode(values.data(), out.data(), static_cast<int64_t>(n));

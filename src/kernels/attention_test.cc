@@ -37,6 +37,8 @@ constexpr Case kCases[] = {
     {"Gqa4x128Q4I8", 8, 2, 128, 128, KvType::kQ4_0, KvType::kQ4_0, true, false, ActType::kI8},
     {"Gqa16x128KeysQ8ValuesF16I8", 16, 1, 128, 80, KvType::kQ8_0, KvType::kF16, false, false, ActType::kI8},
     {"Interleaved64F16", 2, 1, 64, 64, KvType::kF16, KvType::kF16, true, true},
+    {"Interleaved8F16", 8, 4, 8, 8, KvType::kF16, KvType::kF16, false, true},  // no whole register
+    {"KWidth8VWidth24F32", 4, 4, 8, 24, KvType::kF32, KvType::kF32, true, false, ActType::kI8},
 };
 
 constexpr int32_t kLayers = 2, kLayer = 1;
@@ -68,7 +70,6 @@ class AttentionTest : public testing::TestWithParam<Case> {
     for (int32_t i = 0; i < c.k_width / 2; ++i) {
       rope_.inv_freq.push_back(static_cast<float>(std::pow(1e4, -2.0 * i / c.k_width)));
     }
-    rope_.interleaved = c.interleaved;
   }
 
   /// q, k, v of a batch, before and after.
@@ -242,6 +243,31 @@ TEST_P(AttentionTest, WithinBoundForSeveralSequencesAndBlocks) {
   }
 }
 
+TEST_P(AttentionTest, NormOverAllHeads) {
+  const Case& c = GetParam();
+  const SequenceRows batch[] = {{.first_row = 0, .rows = 19, .pos = 0, .blocks = blocks_a_},
+                                {.first_row = 19, .rows = 1, .pos = 0, .blocks = blocks_b_}};
+  const Rows rows = Store(batch, 7);
+  const int64_t cols = int64_t{c.heads} * c.v_width;
+  const TestMatrix m = MakeMatrix(*device_, "Q8_0", 1, cols, 1);  // takes int8 where the device has it
+  const auto gain = MakeVector(*device_, Randoms(cols, 9));
+  const auto plain = MakeAct(*device_, rows.count, cols, {}), want = MakeAct(*device_, rows.count, cols, {m.w.get()}),
+             got = MakeAct(*device_, rows.count, cols, {m.w.get()});
+  device_->Attend(spec_, 0.2f, *rows.q, View(batch), *plain);
+  const auto copy = MakeTensor(*device_, rows.count, cols);
+  for (int64_t t = 0; t < rows.count; ++t) std::copy_n(RowOf(*plain, t), cols, RowOf(*copy, t));
+  device_->RmsNorm(*copy, *gain, kEps, rows.count, *want);
+  spec_.out_norm = gain.get();
+  device_->Attend(spec_, 0.2f, *rows.q, View(batch), *got);
+  for (int64_t t = 0; t < rows.count; ++t) {
+    ASSERT_EQ(std::memcmp(RowOf(*got, t), RowOf(*want, t), static_cast<size_t>(cols) * sizeof(float)), 0) << t;
+    if (c.act != ActType::kI8) continue;
+    const I8Rows a = CpuActOf(*got).i8_rows(t), b = CpuActOf(*want).i8_rows(t);
+    ASSERT_EQ(std::memcmp(a.q, b.q, static_cast<size_t>(cols)), 0) << t;
+    ASSERT_EQ(std::memcmp(a.scales, b.scales, static_cast<size_t>(quant::ActGroups(cols)) * sizeof(float)), 0) << t;
+  }
+}
+
 TEST(SoftmaxTest, KnownAnswers) {
   // Equal scores average; a key whose score is larger by 200 wins alone, also across blocks and in either order.
   const float q = 1;
@@ -290,7 +316,7 @@ class Net {
                v = MakeTensor(d, rows, kKvHeads * kHead);
     const auto in = MakeAct(d, rows, kWidth, {wq_.get(), wv_.get()}),
                out = MakeAct(d, rows, kHeads * kHead, {wo_.get()});
-    const QkvSpec spec = {kHeads, kKvHeads, kHead, kHead, head_gain_.get(), head_gain_.get(), 1e-6f, false};
+    const QkvSpec spec = {kHeads, kKvHeads, kHead, kHead, head_gain_.get(), head_gain_.get(), nullptr, 1e-6f};
     d.RopeTable(rope_, sequences, *table);
     for (int32_t layer = 0; layer < 2; ++layer) {
       const KvView view = {store_.get(), layer, sequences};
@@ -299,7 +325,7 @@ class Net {
       d.MatMul(qkv, *in, rows);
       d.QkNormRopeStore(spec, *table, *q, *k, *v, view);
       d.Attend(spec, 0.11f, *q, view, *out);
-      d.MatMulAdd(*wo_, *out, rows, *h);
+      d.MatMulAdd({wo_.get(), h.get()}, *out, rows);
     }
     return Values(*h, rows);
   }

@@ -139,10 +139,42 @@ TEST(MatMulGroupTest, GroupsAndAddEqualSingleProducts) {
       EXPECT_EQ(Values(*p.out, kTokens), Values(*alone, kTokens));
       const std::vector<float> before = Randoms(kTokens * rows, 5);
       const auto sum = MakeTensor(*device, kTokens, rows, before);
-      device->MatMulAdd(*p.w, *act, kTokens, *sum);
+      device->MatMulAdd({p.w, sum.get()}, *act, kTokens);
       std::vector<float> expected = Values(*alone, kTokens);
       for (size_t i = 0; i < expected.size(); ++i) expected[i] = before[i] + expected[i];
       EXPECT_EQ(Values(*sum, kTokens), expected);
+    }
+  }
+}
+
+// Scale and bias are one rounding each, behind the sum, on every path that a product can take.
+TEST(MatMulGroupTest, ScaleThenBias) {
+  for (const std::string& isa : Isas()) {
+    for (const ActType act_type : {ActType::kF32, ActType::kI8}) {
+      const auto device = MakeDevice(2, act_type, isa);
+      for (const char* type : {"Q1_0", "TQ2_0", "Q8_0", "F16"}) {
+        constexpr int64_t kRows = 150, kCols = 512;
+        const TestMatrix m = MakeMatrix(*device, type, kRows, kCols, 1);
+        const std::vector<float> values = Randoms(kRows, 2);
+        const auto bias = MakeVector(*device, values);
+        for (const int64_t tokens : {1, 3, 40}) {
+          const auto act = MakeAct(*device, tokens, kCols, {m.w.get()}, Randoms(tokens * kCols, 3));
+          const std::vector<float> before = Randoms(tokens * kRows, 4);
+          const auto plain = MakeTensor(*device, tokens, kRows), y = MakeTensor(*device, tokens, kRows),
+                     sum = MakeTensor(*device, tokens, kRows, before);
+          const Product products[] = {{m.w.get(), plain.get()}, {m.w.get(), y.get(), 0.3f, bias.get()}};
+          device->MatMul(products, *act, tokens);
+          device->MatMulAdd({m.w.get(), sum.get(), 0.3f, bias.get()}, *act, tokens);
+          std::vector<float> want = Values(*plain, tokens), want_sum = before;
+          for (size_t i = 0; i < want.size(); ++i) {
+            const float scaled = want[i] * 0.3f;
+            want[i] = scaled + values[i % kRows];
+            want_sum[i] = before[i] + want[i];
+          }
+          ASSERT_EQ(Values(*y, tokens), want) << isa << " " << type << " " << tokens;
+          ASSERT_EQ(Values(*sum, tokens), want_sum) << isa << " " << type << " " << tokens;
+        }
+      }
     }
   }
 }

@@ -64,7 +64,7 @@ class Matrix {
   MatrixSpec spec_;
 };
 
-/// A float vector on a device (norm gains). Immutable.
+/// A float vector on a device (norm gains, biases). Immutable.
 class Vector {
  public:
   virtual ~Vector() = default;
@@ -147,13 +147,15 @@ struct Batch {
 struct RopeSpec {
   std::vector<float> inv_freq;  ///< Dh / 2.
   float scale = 1.0f;
-  bool interleaved = false;  ///< false: pairs (i, i + Dh/2), "NEOX"; true: pairs (2i, 2i + 1).
 };
 
-/// One product of a group: out[t, r] = Σ_c in[t, c] · w[r, c].
+/// One product of a group: out[t, r] = scale · Σ_c in[t, c] · w[r, c] + bias[r]. The sum is a kernel's; the product
+/// with `scale` and the sum with `bias` are rounded one by one.
 struct Product {
   const Matrix* w;
   Tensor* out;
+  float scale = 1.0f;
+  const Vector* bias = nullptr;  ///< As long as w has rows; null: none.
 };
 
 /// Where attention reads and writes: one layer of a KV store, for the sequences of a batch.
@@ -163,13 +165,27 @@ struct KvView {
   std::span<const SequenceRows> sequences;
 };
 
-/// What QkNormRopeStore works with.
+/// What QkNormRopeStore and Attend work with.
 struct QkvSpec {
   int32_t heads = 0, kv_heads = 0, k_width = 0, v_width = 0;
   const Vector* q_norm = nullptr;  ///< Gain of the per-head RMSNorm, k_width long; null: no norm.
   const Vector* k_norm = nullptr;
-  float eps = 0;
-  bool rope_interleaved = false;
+  const Vector* out_norm = nullptr;  ///< Gain of an RMSNorm over all heads' outputs together, H·Dv long; null: no norm.
+  float eps = 0;                     ///< Of these norms.
+  bool rope_interleaved = false;     ///< false: pairs (i, i + Dh/2), "NEOX"; true: pairs (2i, 2i + 1).
+};
+
+/// The function of a gated linear unit.
+enum class GateFn {
+  kSilu,   ///< x · sigmoid(x): SwiGLU (Shazeer 2020, arXiv 2002.05202).
+  kRelu2,  ///< max(x, 0)²: Primer (So et al. 2021, arXiv 2109.08668).
+};
+
+/// What Glu works with.
+struct GluSpec {
+  GateFn fn = GateFn::kSilu;
+  const Vector* norm = nullptr;  ///< Gain of an RMSNorm over the result, F long; null: no norm.
+  float eps = 0;                 ///< Of this norm.
 };
 
 class Device {
@@ -200,8 +216,8 @@ class Device {
   virtual void RmsNorm(const Tensor& x, const Vector& gain, float eps, int64_t rows, Act& out) = 0;
   /// All products of the group over one input.
   virtual void MatMul(std::span<const Product> group, const Act& x, int64_t rows) = 0;
-  /// y += x · wᵀ: the residual connection.
-  virtual void MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y) = 0;
+  /// The same for one product, added to what its `out` holds: the residual connection.
+  virtual void MatMulAdd(const Product& product, const Act& x, int64_t rows) = 0;
   /// table[t, 0:Dh/2] = cos, table[t, Dh/2:Dh] = sin of the angles of row t's position. Once per batch.
   virtual void RopeTable(const RopeSpec& rope, std::span<const SequenceRows> sequences, Tensor& table) = 0;
   /// Per head: RMSNorm (when given) and rotation of q [T, H·Dh] in place and of k [T, Hkv·Dh]; then k and
@@ -209,10 +225,11 @@ class Device {
   virtual void QkNormRopeStore(const QkvSpec& spec, const Tensor& rope_table, Tensor& q, Tensor& k, const Tensor& v,
                                const KvView& kv) = 0;
   /// Causal attention of each row over its sequence's cache, including the rows stored just before; scores are
-  /// multiplied by `scale`; query head h reads KV head h / (H / Hkv). out [T, H·Dv] is prepared as products' input.
+  /// multiplied by `scale`; query head h reads KV head h / (H / Hkv). out [T, H·Dv], normalised when the spec has a
+  /// gain for it, is prepared as products' input.
   virtual void Attend(const QkvSpec& spec, float scale, const Tensor& q, const KvView& kv, Act& out) = 0;
-  /// out = silu(gate) ⊙ up, prepared as products' input. (Shazeer 2020, arXiv 2002.05202)
-  virtual void SwiGlu(const Tensor& gate, const Tensor& up, int64_t rows, Act& out) = 0;
+  /// out = fn(gate) ⊙ up, normalised when the spec has a gain for it, and prepared as products' input.
+  virtual void Glu(const GluSpec& spec, const Tensor& gate, const Tensor& up, int64_t rows, Act& out) = 0;
   /// Final RMSNorm and LM head for chosen rows only: host_logits [rows.size(), V] always comes back to the host.
   virtual Status Logits(const Tensor& x, const Vector& gain, float eps, std::span<const int32_t> rows,
                         const Matrix& head, Act& scratch, std::span<float> host_logits) = 0;

@@ -67,7 +67,7 @@ TEST(RmsNormTest, Int8FormIsTheQuantisedFloatForm) {
   }
 }
 
-TEST(SwiGluTest, WithinBound) {
+TEST(GluTest, WithinBound) {
   const auto device = MakeDevice(2, ActType::kF32);
   constexpr int64_t kCols = 172, kRows = 3;
   std::vector<float> gate = Randoms(kRows * kCols, 1);
@@ -75,12 +75,44 @@ TEST(SwiGluTest, WithinBound) {
   const std::vector<float> up = Randoms(kRows * kCols, 2);
   const auto g = MakeTensor(*device, kRows, kCols, gate), u = MakeTensor(*device, kRows, kCols, up);
   const auto act = MakeAct(*device, kRows, kCols, {});
-  device->SwiGlu(*g, *u, kRows, *act);
-  for (size_t i = 0; i < gate.size(); ++i) {
-    const double x = gate[i], expected = x / (1 + std::exp(-x)) * up[i];
-    const float got = RowOf(*act, static_cast<int64_t>(i) / kCols)[static_cast<int64_t>(i) % kCols];
-    // silu: four roundings (math_test.cc); the product one more.
-    ASSERT_NEAR(got, expected, 1.01 * 5 * kRound * std::fabs(expected));
+  for (const GateFn fn : {GateFn::kSilu, GateFn::kRelu2}) {
+    device->Glu({.fn = fn}, *g, *u, kRows, *act);
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double x = gate[i], gated = fn == GateFn::kSilu ? x / (1 + std::exp(-x)) : x > 0 ? x * x : 0;
+      const double expected = gated * up[i];
+      const float got = RowOf(*act, static_cast<int64_t>(i) / kCols)[static_cast<int64_t>(i) % kCols];
+      // silu: four roundings (math_test.cc), a square one; the product one more.
+      ASSERT_NEAR(got, expected, 1.01 * 5 * kRound * std::fabs(expected));
+    }
+  }
+}
+
+// A norm behind the gates is the norm of what they give without one, whatever the threads and the width.
+TEST(GluTest, NormOverTheRow) {
+  for (const int threads : {1, 3}) {
+    const auto device = MakeDevice(threads, ActType::kI8);
+    for (const int64_t cols : {172, 2048, 4224}) {
+      constexpr int64_t kRows = 3;
+      const TestMatrix m = MakeMatrix(*device, cols == 172 ? "F32" : "Q8_0", 1, cols, 1);
+      const auto gain = MakeVector(*device, Randoms(cols, 4));
+      const auto g = MakeTensor(*device, kRows, cols, Randoms(kRows * cols, 1)),
+                 u = MakeTensor(*device, kRows, cols, Randoms(kRows * cols, 2));
+      const std::vector<const Matrix*> consumers = {m.w.get()};
+      const auto plain = MakeAct(*device, kRows, cols, {}), want = MakeAct(*device, kRows, cols, consumers),
+                 got = MakeAct(*device, kRows, cols, consumers);
+      device->Glu({.fn = GateFn::kRelu2}, *g, *u, kRows, *plain);
+      const auto copy = MakeTensor(*device, kRows, cols);
+      for (int64_t t = 0; t < kRows; ++t) std::copy_n(RowOf(*plain, t), cols, RowOf(*copy, t));
+      device->RmsNorm(*copy, *gain, 1e-5f, kRows, *want);
+      device->Glu({.fn = GateFn::kRelu2, .norm = gain.get(), .eps = 1e-5f}, *g, *u, kRows, *got);
+      for (int64_t t = 0; t < kRows; ++t) {
+        ASSERT_EQ(std::memcmp(RowOf(*got, t), RowOf(*want, t), static_cast<size_t>(cols) * sizeof(float)), 0) << cols;
+        if (!CpuActOf(*got).has_i8()) continue;
+        const I8Rows a = CpuActOf(*got).i8_rows(t), b = CpuActOf(*want).i8_rows(t);
+        ASSERT_EQ(std::memcmp(a.q, b.q, static_cast<size_t>(cols)), 0) << cols;
+        ASSERT_EQ(std::memcmp(a.scales, b.scales, static_cast<size_t>(quant::ActGroups(cols)) * sizeof(float)), 0);
+      }
+    }
   }
 }
 

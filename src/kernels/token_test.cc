@@ -139,7 +139,7 @@ TEST(TokenKernelsTest, AttentionOfExtremeNumbers) {
   }
 }
 
-TEST(TokenKernelsTest, NormAndSwiGluGiveThePortableBits) {
+TEST(TokenKernelsTest, NormAndGatesGiveThePortableBits) {
   for (const int64_t n : {1, 15, 16, 17, 40, 80, 128, 200, 4096}) {
     std::vector<float> x = Randoms(n, 1), gain = Randoms(n, 2), want(x.size()), got(x.size());
     for (float& v : x) v *= 100;  // SiLU on both of its ends
@@ -152,6 +152,13 @@ TEST(TokenKernelsTest, NormAndSwiGluGiveThePortableBits) {
       ref::SwiGlu(x.data(), gain.data(), n, want.data());
       kernels.swiglu(x.data(), gain.data(), n, got.data());
       ASSERT_TRUE(SameBits(got, want)) << table->name << " " << n;
+      for (const float special : {-0.0f, NAN, INFINITY, -INFINITY, 1e30f}) {
+        x[0] = special;
+        ref::Relu2Glu(x.data(), gain.data(), n, want.data());
+        kernels.relu2_glu(x.data(), gain.data(), n, got.data());
+        ASSERT_TRUE(SameBits(got, want)) << table->name << " " << n << " " << special;
+      }
+      x[0] = -0.0f;
     }
   }
 }

@@ -18,10 +18,18 @@ namespace bonsai::model {
 using MatrixPtr = std::unique_ptr<kernels::Matrix>;
 using VectorPtr = std::unique_ptr<kernels::Vector>;
 
+/// A linear layer: y = scale · (x · wᵀ) + bias.
+struct Linear {
+  MatrixPtr w;
+  VectorPtr bias;      ///< Null: none.
+  float scale = 1.0f;  ///< Of all weights, in files that keep it as a tensor of its own.
+  kernels::Product To(kernels::Tensor& out) const { return {w.get(), &out, scale, bias.get()}; }
+};
+
 /// Weights of one block. An architecture uses what it has; the rest stays null.
 struct LayerWeights {
-  VectorPtr attn_norm, q_norm, k_norm, ffn_norm;
-  MatrixPtr wq, wk, wv, wo, gate, up, down;
+  VectorPtr attn_norm, q_norm, k_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;
+  Linear wq, wk, wv, wo, gate, up, down;
 };
 
 struct Weights {
@@ -29,6 +37,7 @@ struct Weights {
   VectorPtr out_norm;
   MatrixPtr out;  ///< Null when tied to the embedding.
   std::vector<LayerWeights> layers;
+  std::vector<float> rope_factors;  ///< Each pair's angle speed is divided by its own; empty: none.
   const kernels::Matrix& head() const { return out ? *out : *embed; }
 };
 
@@ -37,8 +46,9 @@ struct WeightSlot {
   std::string name;
   int64_t rows = 1;
   int64_t cols = 0;
-  MatrixPtr* matrix = nullptr;  ///< Exactly one of the two is set.
+  MatrixPtr* matrix = nullptr;  ///< Exactly one of the three is set.
   VectorPtr* vector = nullptr;
+  float* host = nullptr;  ///< `cols` finite floats that are not needed on the device.
   bool optional = false;
 };
 
@@ -66,8 +76,8 @@ struct BlockContext {
 
 struct Arch {
   std::string_view name;  ///< Value of general.architecture.
-  /// Metadata → config; shapes are confirmed afterwards against `tensors`.
-  Result<Config> (*parse)(const formats::ModelFile& file);
+  /// Metadata `<name>.*` → config; shapes are confirmed afterwards against `tensors`.
+  Result<Config> (*parse)(const formats::ModelFile& file, const std::string& name);
   /// Every tensor the architecture has, each once, with the shape that the config implies.
   std::vector<WeightSlot> (*tensors)(const Config& config, Weights& weights);
   /// x ← x + attention(x), then x ← x + feed-forward(x).

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "formats/metadata.h"
+#include "kernels/ops.h"
 
 namespace bonsai::model {
 
@@ -36,6 +37,7 @@ struct Config {
   int32_t vocab = 0;         ///< V, from the embedding's rows.
   int32_t trained_context = 0;
   float rms_eps = 0;
+  kernels::GateFn gate = kernels::GateFn::kSilu;
   RopeConfig rope;
 };
 

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -26,13 +27,13 @@ Status CheckTensor(const formats::ModelFile& file, const WeightSlot& slot, const
   if (t.shape != want)
     return Error(ErrorCode::kCorrupt, "{}: tensor '{}' has shape {}, but the metadata say {} (rows, columns)",
                  file.name(), slot.name, ShapeText(t.shape), ShapeText(want));
-  if (slot.vector != nullptr && !t.type->is_float)
-    return Error(ErrorCode::kUnsupported, "{}: tensor '{}' is {}; a norm must be F32, F16 or BF16", file.name(),
+  if (slot.matrix == nullptr && !t.type->is_float)
+    return Error(ErrorCode::kUnsupported, "{}: tensor '{}' is {}; a vector must be F32, F16 or BF16", file.name(),
                  slot.name, t.type->name);
   return {};
 }
 
-/// Tensors that files carry although the architecture's maths does not need them.
+/// Tensors that files carry although the architecture's maths does not need them. (Llama's does, and lists this one.)
 bool IsIgnorable(std::string_view name) { return name == "rope_freqs.weight"; }
 
 Status CheckTensors(const formats::ModelFile& file, std::span<const WeightSlot> slots) {
@@ -62,6 +63,9 @@ Result<std::vector<float>> ReadFloats(const formats::ModelFile& file, const form
   BONSAI_RETURN_IF_ERROR(file.ReadRows(t, 0, t.rows(), raw));
   std::vector<float> values(t.elements());
   t.type->decode(raw.data(), values.data(), static_cast<int64_t>(values.size()));
+  for (const float v : values)
+    if (!std::isfinite(v))
+      return Error(ErrorCode::kCorrupt, "{}: tensor '{}' holds {}, which is not finite", file.name(), t.name, v);
   return values;
 }
 
@@ -90,13 +94,44 @@ std::vector<ActShape> ActShapes(const Config& c, const Weights& w, int64_t max_r
                                 {&Scratch::ff, max_rows, c.d_ff, {}},
                                 {&Scratch::head, std::min(max_rows, kMaxLogitRows), c.d_model, {}}};
   for (const LayerWeights& l : w.layers) {
-    for (const MatrixPtr* m : {&l.wq, &l.wk, &l.wv, &l.gate, &l.up})
-      if (*m) acts[0].consumers.push_back(m->get());
-    if (l.wo) acts[1].consumers.push_back(l.wo.get());
-    if (l.down) acts[2].consumers.push_back(l.down.get());
+    for (const Linear* m : {&l.wq, &l.wk, &l.wv, &l.gate, &l.up})
+      if (m->w) acts[0].consumers.push_back(m->w.get());
+    if (l.wo.w) acts[1].consumers.push_back(l.wo.w.get());
+    if (l.down.w) acts[2].consumers.push_back(l.down.w.get());
   }
   if (w.embed) acts[3].consumers.push_back(&w.head());
   return acts;
+}
+
+/// Llama 3.1's slowing of single pairs.
+Status DivideSpeeds(const std::string& source, std::span<const float> factors, std::span<float> inv_freq) {
+  BONSAI_CHECK(factors.empty() || factors.size() == inv_freq.size());
+  for (size_t i = 0; i < factors.size(); i++) {
+    if (!(factors[i] > 0))
+      return Error(ErrorCode::kCorrupt, "{}: tensor 'rope_freqs.weight' holds {}, which must be positive", source,
+                   factors[i]);
+    inv_freq[i] /= factors[i];
+  }
+  return {};
+}
+
+/// Weights that are turned by a Hadamard matrix look like any others.
+Status CheckNotRotated(const formats::Metadata& m) {
+  constexpr std::string_view kPrefix = "prism.hadamard.";
+  for (const auto& [key, value] : m.entries())
+    if (key.starts_with(kPrefix))
+      return Error(ErrorCode::kUnsupported,
+                   "{}: key {} says that weights are stored after a Hadamard rotation, which is not supported (without "
+                   "it the text would be fluent nonsense); use the file that is not rotated",
+                   m.source(), formats::Quote(key));
+  return {};
+}
+
+/// Why there is no such architecture.
+ErrorValue UnknownArch(const std::string& source, std::string_view name) {
+  const std::string_view what = WhatIsRefused(name);
+  return Error(ErrorCode::kUnsupported, "{}: architecture {}{} is not supported (supported: {})", source,
+               formats::Quote(name), what.empty() ? "" : fmt::format(" ({})", what), ArchNames());
 }
 
 }  // namespace
@@ -104,11 +139,10 @@ std::vector<ActShape> ActShapes(const Config& c, const Weights& w, int64_t max_r
 Result<Description> Describe(const formats::ModelFile& file) {
   BONSAI_ASSIGN(const std::string_view name, file.metadata().GetString("general.architecture"));
   const Arch* arch = FindArch(name);
-  if (arch == nullptr)
-    return Error(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported (supported: {})", file.name(), name,
-                 ArchNames());
+  if (arch == nullptr) return UnknownArch(file.name(), name);
+  BONSAI_RETURN_IF_ERROR(CheckNotRotated(file.metadata()));
   Description d{.arch = arch, .config = {}};
-  BONSAI_ASSIGN(d.config, arch->parse(file));
+  BONSAI_ASSIGN(d.config, arch->parse(file, std::string(arch->name)));
   // A table far longer than the file's would be built only to find its second layer missing.
   if (static_cast<size_t>(d.config.layers) > file.tensors().size())
     return Error(ErrorCode::kCorrupt, "{}: metadata say {} layers, but the file has only {} tensors", file.name(),
@@ -183,9 +217,13 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadOptions& opt
   for (const WeightSlot& slot : slots) {
     const formats::TensorInfo* t = file.FindTensor(slot.name);
     if (t == nullptr) continue;
-    if (slot.vector != nullptr) {
+    if (slot.matrix == nullptr) {
       BONSAI_ASSIGN(const std::vector<float> values, ReadFloats(file, *t));
-      BONSAI_ASSIGN(*slot.vector, device_.LoadVector(values));
+      if (slot.vector != nullptr) {
+        BONSAI_ASSIGN(*slot.vector, device_.LoadVector(values));
+      } else {
+        std::copy(values.begin(), values.end(), slot.host);
+      }
       done += t->bytes;
       continue;
     }
@@ -200,7 +238,7 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadOptions& opt
     };
     BONSAI_ASSIGN(*slot.matrix, device_.LoadMatrix(SpecOf(slot, *t), read));
   }
-  return {};
+  return DivideSpeeds(file.name(), weights_.rope_factors, rope_.inv_freq);
 }
 
 Status Model::MakeScratch() {

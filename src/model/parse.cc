@@ -32,11 +32,33 @@ Status CheckHeads(const formats::Metadata& m, const std::string& arch, const Con
   return {};
 }
 
+/// Names of gate functions, as files write them.
+struct GateName {
+  std::string_view name;
+  kernels::GateFn fn;
+};
+constexpr GateName kGateNames[] = {
+    {"silu", kernels::GateFn::kSilu},   {"swish", kernels::GateFn::kSilu},     {"swiglu", kernels::GateFn::kSilu},
+    {"relu2", kernels::GateFn::kRelu2}, {"relu_sqr", kernels::GateFn::kRelu2},
+};
+
+Result<kernels::GateFn> ParseGate(const formats::Metadata& m, const std::string& key) {
+  BONSAI_ASSIGN(const std::string_view text, m.GetStringOr(key, "silu"));
+  for (const GateName& gate : kGateNames)
+    if (gate.name == text) return gate.fn;
+  return Error(ErrorCode::kUnsupported, "{}: key '{}' is {}; supported are silu and relu2", m.source(), key,
+               formats::Quote(text));
+}
+
 }  // namespace
 
 Result<Config> ParseDecoder(const formats::ModelFile& file, const std::string& arch) {
   const formats::Metadata& m = file.metadata();
   const std::string a = arch + ".";
+  BONSAI_ASSIGN(const uint32_t experts, m.GetU32Or(a + "expert_count", 0));
+  if (experts > 0)
+    return Error(ErrorCode::kUnsupported, "{}: key '{}expert_count' is {}: a mixture of experts is not supported",
+                 m.source(), a, experts);
   Config c;
   c.architecture = arch;
   BONSAI_ASSIGN(const std::string_view name, m.GetStringOr("general.name", ""));
@@ -64,6 +86,7 @@ Result<Config> ParseDecoder(const formats::ModelFile& file, const std::string& a
   if (!(c.rms_eps >= 0 && c.rms_eps < 1))
     return Error(ErrorCode::kCorrupt, "{}: key '{}attention.layer_norm_rms_epsilon' is {}, outside 0..1", m.source(), a,
                  c.rms_eps);
+  BONSAI_ASSIGN(c.gate, ParseGate(m, a + "hidden_activation"));
   BONSAI_ASSIGN(c.rope, ParseRope(m, arch));
   BONSAI_RETURN_IF_ERROR(CheckHeads(m, arch, c));
 

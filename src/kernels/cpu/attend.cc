@@ -89,10 +89,10 @@ void CpuDevice::Attend(const QkvSpec& spec, float scale, const Tensor& q, const 
     float* scratch = kv_scratch_.as<float>() + thread * kv_scratch_floats_;
     for (int64_t i = next.fetch_add(1); i < items; i = next.fetch_add(1)) AttendTile(job, i, scratch);
   });
-  if (!job.out.has_i8()) return;
+  if (spec.out_norm == nullptr && !job.out.has_i8()) return;
   const auto finish = [&](size_t tile) {
     for (int32_t r = 0; r < tiles_[tile].rows; ++r) {
-      job.out.FinishPart(token_, tiles_[tile].first_row + r, 0, job.out.cols());
+      FinishRow(spec.out_norm, spec.eps, tiles_[tile].first_row + r, job.out);
     }
   };
   if (tiles_.size() == 1) return finish(0);  // one token: less work than waking threads

@@ -1,4 +1,4 @@
-// AVX2: attention, norm, SwiGLU and quantiser (token.inc) on pairs of registers of 8 floats.
+// AVX2: attention, norm, gated units and quantiser (token.inc) on pairs of registers of 8 floats.
 #include "kernels/cpu/isa.h"
 
 #if defined(__x86_64__)
@@ -177,7 +177,7 @@ inline void StoreI8(int8_t* p, V16 v) {
 
 }  // namespace
 
-const TokenKernels kAvx2TokenKernels = {kCpuAvx2, Attend, RmsNorm, SwiGlu, Quantize};
+const TokenKernels kAvx2TokenKernels = {kCpuAvx2, Attend, RmsNorm, Glu<SiluTimes>, Glu<Relu2Times>, Quantize};
 
 }  // namespace bonsai::kernels
 

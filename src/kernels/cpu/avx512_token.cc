@@ -1,4 +1,4 @@
-// AVX-512: attention, norm, SwiGLU and quantiser (token.inc) on registers of 16 floats.
+// AVX-512: attention, norm, gated units and quantiser (token.inc) on registers of 16 floats.
 #include "kernels/cpu/isa.h"
 
 #if defined(__x86_64__)
@@ -126,7 +126,8 @@ inline void StoreI8(int8_t* p, V16 v) {
 
 }  // namespace
 
-const TokenKernels kAvx512TokenKernels = {kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, Attend, RmsNorm, SwiGlu, Quantize};
+const TokenKernels kAvx512TokenKernels = {
+    kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, Attend, RmsNorm, Glu<SiluTimes>, Glu<Relu2Times>, Quantize};
 
 }  // namespace bonsai::kernels
 

@@ -151,33 +151,47 @@ void CpuDevice::RmsNorm(const Tensor& x, const Vector& gain, float eps, int64_t 
   });
 }
 
-void CpuDevice::SwiGlu(const Tensor& gate, const Tensor& up, int64_t rows, Act& out) {
+void CpuDevice::FinishRow(const Vector* gain, float eps, int64_t t, CpuAct& out) const {
+  BONSAI_CHECK(gain == nullptr || gain->size() == out.cols());
+  if (gain != nullptr) token_.rms_norm(out.row(t), Cpu(*gain).data(), eps, out.cols(), out.row(t));
+  out.FinishPart(token_, t, 0, out.cols());
+}
+
+void CpuDevice::Glu(const GluSpec& spec, const Tensor& gate, const Tensor& up, int64_t rows, Act& out) {
   BONSAI_CHECK(gate.cols() == up.cols() && gate.cols() == out.cols());
   BONSAI_CHECK(rows <= gate.max_rows() && rows <= up.max_rows() && rows <= out.max_rows());
   // In parts of a row: one token's 12,288 columns are worth several threads.
   constexpr int64_t kPart = 2048;
   static_assert(kPart % quant::kActGroup == 0);
   const int64_t parts = (gate.cols() + kPart - 1) / kPart;
+  const auto glu = spec.fn == GateFn::kRelu2 ? token_.relu2_glu : token_.swiglu;
   ForEach(rows * parts, [&](int64_t item) {
     const int64_t t = item / parts, first = item % parts * kPart, count = std::min(kPart, gate.cols() - first);
-    token_.swiglu(Cpu(gate).row(t) + first, Cpu(up).row(t) + first, count, Cpu(out).row(t) + first);
-    Cpu(out).FinishPart(token_, t, first, count);
+    glu(Cpu(gate).row(t) + first, Cpu(up).row(t) + first, count, Cpu(out).row(t) + first);
+    if (spec.norm == nullptr) Cpu(out).FinishPart(token_, t, first, count);
   });
+  if (spec.norm == nullptr) return;
+  ForEach(rows, [&](int64_t t) { FinishRow(spec.norm, spec.eps, t, Cpu(out)); });
 }
 
 void CpuDevice::MatMul(std::span<const Product> group, const Act& x, int64_t rows) {
   targets_.clear();
   for (const Product& p : group) {
-    BONSAI_CHECK(p.out->cols() == p.w->spec().rows && rows <= p.out->max_rows());
-    targets_.push_back({&Cpu(*p.w), Cpu(*p.out).row(0), p.out->cols(), false});
+    targets_.push_back(TargetOf(p, rows, false));
   }
   Multiply(targets_, Prepared(x), rows);
 }
 
-void CpuDevice::MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y) {
-  BONSAI_CHECK(y.cols() == w.spec().rows && rows <= y.max_rows());
-  const Target target = {&Cpu(w), Cpu(y).row(0), y.cols(), true};
+void CpuDevice::MatMulAdd(const Product& product, const Act& x, int64_t rows) {
+  const Target target = TargetOf(product, rows, true);
   Multiply({&target, 1}, Prepared(x), rows);
+}
+
+CpuDevice::Target CpuDevice::TargetOf(const Product& p, int64_t rows, bool add) {
+  BONSAI_CHECK(p.out->cols() == p.w->spec().rows && rows <= p.out->max_rows());
+  BONSAI_CHECK(p.bias == nullptr || p.bias->size() == p.w->spec().rows);
+  const float* bias = p.bias != nullptr ? Cpu(*p.bias).data() : nullptr;
+  return {&Cpu(*p.w), Cpu(*p.out).row(0), p.out->cols(), p.scale, bias, add};
 }
 
 void CpuDevice::Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows) {
@@ -233,12 +247,19 @@ void CpuDevice::PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t
   });
 }
 
-/// Band results y [rows of the band] for one token → the target's output.
+/// Sums y of rows [first, first + count) of the weights for one token → the target's output.
+void CpuDevice::StoreRows(const Target& target, int64_t token, int64_t first, int64_t count, const float* y) {
+  float* out = target.out + token * target.stride + first;
+  for (int64_t r = 0; r < count; ++r) {
+    float value = y[r] * target.scale;  // times 1 changes no bit
+    if (target.bias != nullptr) value += target.bias[first + r];
+    out[r] = target.add ? out[r] + value : value;
+  }
+}
+
 void CpuDevice::StoreBand(const Target& target, int64_t token, int64_t band, const float* y) {
   const int64_t first = band * kBandRows;
-  const int64_t count = std::min(kBandRows, target.w->spec().rows - first);
-  float* out = target.out + token * target.stride + first;
-  for (int64_t r = 0; r < count; ++r) out[r] = target.add ? out[r] + y[r] : y[r];
+  StoreRows(target, token, first, std::min(kBandRows, target.w->spec().rows - first), y);
 }
 
 void CpuDevice::MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) {
@@ -288,10 +309,7 @@ void CpuDevice::MultiplyRows(const Target& target, const CpuAct& x, int64_t rows
         w.kernels().i8(*spec.type, w.row(r0 + r), spec.cols, x.i8_rows(t0), tokens, y);
         for (int64_t t = 0; t < tokens; ++t) tile[t][r] = y[t];
       }
-      for (int64_t t = 0; t < tokens; ++t) {
-        float* out = target.out + (t0 + t) * target.stride + r0;
-        for (int64_t r = 0; r < tile_rows; ++r) out[r] = target.add ? out[r] + tile[t][r] : tile[t][r];
-      }
+      for (int64_t t = 0; t < tokens; ++t) StoreRows(target, t0 + t, r0, tile_rows, tile[t]);
     }
   }
 }
@@ -309,7 +327,7 @@ Status CpuDevice::Logits(const Tensor& x, const Vector& gain, float eps, std::sp
       token_.rms_norm(Cpu(x).row(row), Cpu(gain).data(), eps, x.cols(), Cpu(scratch).row(i));
       Cpu(scratch).FinishPart(token_, i, 0, x.cols());
     });
-    const Target target = {&Cpu(head), host_logits.data() + first * vocab, vocab, false};
+    const Target target = {.w = &Cpu(head), .out = host_logits.data() + first * vocab, .stride = vocab};
     Multiply({&target, 1}, Cpu(scratch), n);
   }
   return {};

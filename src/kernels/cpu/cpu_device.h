@@ -34,22 +34,24 @@ class CpuDevice : public Device {
   void Embed(const Matrix& table, std::span<const int32_t> tokens, Tensor& out) override;
   void RmsNorm(const Tensor& x, const Vector& gain, float eps, int64_t rows, Act& out) override;
   void MatMul(std::span<const Product> group, const Act& x, int64_t rows) override;
-  void MatMulAdd(const Matrix& w, const Act& x, int64_t rows, Tensor& y) override;
+  void MatMulAdd(const Product& product, const Act& x, int64_t rows) override;
   void RopeTable(const RopeSpec& rope, std::span<const SequenceRows> sequences, Tensor& table) override;
   void QkNormRopeStore(const QkvSpec& spec, const Tensor& rope_table, Tensor& q, Tensor& k, const Tensor& v,
                        const KvView& kv) override;
   void Attend(const QkvSpec& spec, float scale, const Tensor& q, const KvView& kv, Act& out) override;
-  void SwiGlu(const Tensor& gate, const Tensor& up, int64_t rows, Act& out) override;
+  void Glu(const GluSpec& spec, const Tensor& gate, const Tensor& up, int64_t rows, Act& out) override;
   Status Logits(const Tensor& x, const Vector& gain, float eps, std::span<const int32_t> rows, const Matrix& head,
                 Act& scratch, std::span<float> host_logits) override;
 
  private:
-  /// out[t, r] (+)= x[t] · w[r], row t of the output starting at out + t·stride.
+  /// out[t, r] (+)= scale · (x[t] · w[r]) + bias[r], row t of the output starting at out + t·stride.
   struct Target {
     const CpuMatrix* w;
     float* out;
     int64_t stride;
-    bool add;
+    float scale = 1.0f;
+    const float* bias = nullptr;  // null: none
+    bool add = false;
   };
   struct AttendJob;
 
@@ -67,12 +69,16 @@ class CpuDevice : public Device {
   }
   void Multiply(std::span<const Target> targets, CpuAct& x, int64_t rows);
   void PrepareTiles(std::span<const Target> targets, CpuAct& x, int64_t rows);
+  static Target TargetOf(const Product& product, int64_t rows, bool add);
+  static void StoreRows(const Target& target, int64_t token, int64_t first, int64_t count, const float* y);
   static void StoreBand(const Target& target, int64_t token, int64_t band, const float* y);
   static void MultiplyOneByOne(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last);
   static void MultiplyMany(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last,
                            TileScratch::Slice scratch);
   void MultiplyRows(const Target& target, const CpuAct& x, int64_t rows, int64_t first, int64_t last) const;
   void AttendTile(const AttendJob& job, int64_t item, float* scratch) const;
+  /// RMSNorm over row t where there is a gain, and its int8 form.
+  void FinishRow(const Vector* gain, float eps, int64_t t, CpuAct& out) const;
   /// Of one thread, for keys of this width.
   static int64_t AttendScratchFloats(int64_t k_width);
 

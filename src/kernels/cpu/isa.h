@@ -128,8 +128,9 @@ struct TokenKernels {
   void (*attend)(const KvRows& kv, float scale, AttendQuery* queries, int32_t count);
   /// ref::RmsNorm.
   void (*rms_norm)(const float* x, const float* gain, float eps, int64_t n, float* out);
-  /// ref::SwiGlu.
+  /// ref::SwiGlu and ref::Relu2Glu.
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
+  void (*relu2_glu)(const float* gate, const float* up, int64_t n, float* out);
   /// quant::QuantizeRowI8.
   void (*quantize)(const float* x, int64_t cols, int8_t* q, float* scales);
 };

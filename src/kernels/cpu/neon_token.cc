@@ -1,4 +1,4 @@
-// NEON: norm, SwiGLU and quantiser (token.inc) on four registers of 4 floats. Attention is still the portable one.
+// NEON: norm, gated units and quantiser (token.inc) on four registers of 4 floats. Attention is still the portable one.
 #include "kernels/cpu/isa.h"
 
 #if defined(__aarch64__)
@@ -92,7 +92,7 @@ void Attend(const KvRows& kv, float scale, AttendQuery* queries, int32_t count) 
 
 }  // namespace
 
-const TokenKernels kNeonTokenKernels = {kCpuNeon, Attend, RmsNorm, SwiGlu, Quantize};
+const TokenKernels kNeonTokenKernels = {kCpuNeon, Attend, RmsNorm, Glu<SiluTimes>, Glu<Relu2Times>, Quantize};
 
 }  // namespace bonsai::kernels
 #endif

@@ -5,6 +5,7 @@
 
 namespace bonsai::kernels {
 
-const TokenKernels kPortableTokenKernels = {0, ref::AttendBlock, ref::RmsNorm, ref::SwiGlu, quant::QuantizeRowI8};
+const TokenKernels kPortableTokenKernels = {0,           ref::AttendBlock, ref::RmsNorm,
+                                            ref::SwiGlu, ref::Relu2Glu,    quant::QuantizeRowI8};
 
 }  // namespace bonsai::kernels

@@ -21,6 +21,8 @@ void RmsNorm(const float* x, const float* gain, float eps, int64_t n, float* out
 
 /// out[i] = silu(gate[i]) · up[i]. out may be either.
 void SwiGlu(const float* gate, const float* up, int64_t n, float* out);
+/// out[i] = (r · r) · up[i] with r = max(gate[i], 0), NaN for NaN. out may be either.
+void Relu2Glu(const float* gate, const float* up, int64_t n, float* out);
 
 /// cos and sin (Dh/2 each, times rope.scale) of the angles of a position, computed in double.
 void RopeAngles(const RopeSpec& rope, int64_t pos, float* table);

@@ -17,6 +17,13 @@ void SwiGlu(const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = Silu(gate[i]) * up[i];
 }
 
+void Relu2Glu(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float r = 0.0f > gate[i] ? 0.0f : gate[i];
+    out[i] = r * r * up[i];
+  }
+}
+
 void RopeAngles(const RopeSpec& rope, int64_t pos, float* table) {
   const size_t pairs = rope.inv_freq.size();
   for (size_t i = 0; i < pairs; ++i) {
