@@ -1,9 +1,12 @@
 // Safetensors files built by hand for tests: a header as text, independent of the writer, and data.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "formats/safetensors.h"
 
@@ -28,6 +31,29 @@ inline std::string SmallSafetensors() {
 
 inline Result<std::vector<safetensors::Tensor>> HeaderOf(const std::string& bytes) {
   return safetensors::ReadHeader(*MemorySource("small.safetensors", std::as_bytes(std::span(bytes))));
+}
+
+/// A tensor with its bytes.
+struct StoredTensor {
+  std::string name, dtype;
+  std::vector<uint64_t> shape;
+  std::string data;
+};
+
+template <class T>
+std::string BytesOf(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+/// The file of these tensors, in this order. Names need no escapes.
+inline std::string Safetensors(const std::vector<StoredTensor>& tensors) {
+  std::string header = "{", data;
+  for (const StoredTensor& t : tensors) {
+    header += fmt::format(R"({}"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", header == "{" ? "" : ",",
+                          t.name, t.dtype, fmt::join(t.shape, ","), data.size(), data.size() + t.data.size());
+    data += t.data;
+  }
+  return Safetensors(header + "}", data);
 }
 
 }  // namespace bonsai::formats::testing
