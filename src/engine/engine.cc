@@ -26,8 +26,9 @@ Status CheckVocabulary(const formats::ModelFile& file, const text::Tokenizer& to
 /// Turns tokens into events: decodes, looks for stop strings, watches for loops.
 class Emitter {
  public:
-  Emitter(const text::Tokenizer& tokenizer, const GenerateOptions& options, const OnToken& on_token)
-      : options_(options), on_token_(on_token), decoder_(tokenizer, options.special_text), stops_(options.stop) {}
+  /// `last` is the token that the generation continues.
+  Emitter(const text::Tokenizer& tokenizer, const GenerateOptions& options, const OnToken& on_token, int32_t last)
+      : options_(options), on_token_(on_token), decoder_(tokenizer, options.special_text, last), stops_(options.stop) {}
 
   /// True when the generation goes on; otherwise `result` says why it ended.
   bool Push(int32_t id, GenerateResult& result) {
@@ -170,7 +171,7 @@ Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const G
   std::vector<float> logits(static_cast<size_t>(config().vocab));
   sampling::Sampler sampler(options.sampling, config().vocab);
   for (const int32_t id : prompt) sampler.Accept(id);
-  Emitter emitter(*tokenizer_, options, on_token);
+  Emitter emitter(*tokenizer_, options, on_token, prompt.back());
   GenerateResult result;
   result.prompt_tokens = static_cast<int32_t>(prompt.size());
 

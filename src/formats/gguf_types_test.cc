@@ -9,6 +9,7 @@
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "formats/gguf.h"
 #include "formats/gguf_testing.h"
 #include "quant/types.h"
 
@@ -81,7 +82,7 @@ TEST(GgufTypesTest, EachCollidingFormatIsRecognised) {
         for (const TensorInfo& t : (*file)->tensors()) {
           if (t.name == "norm") continue;
           EXPECT_EQ(t.type, type) << c.type;
-          if (*c.stored == '\0') EXPECT_EQ(t.stored, "");
+          EXPECT_EQ(t.stored.empty(), *c.stored == '\0') << t.stored;
           EXPECT_NE(t.stored.find(c.stored), std::string::npos) << t.stored;
         }
         // The rows are the bytes of the file.
@@ -104,8 +105,8 @@ TEST(GgufTypesTest, Nvfp4IsRefusedByName) {
 
 TEST(GgufTypesTest, UndecidedNamesTheCandidatesAndTheWayOut) {
   // Zeros: every layout fits, nothing tells them apart.
-  const std::vector<TestTensor> tensors = {{2, 256}};
-  const std::string bytes = File(42, {std::string(4 * 34, '\0')}, tensors);
+  const std::vector<TestTensor> tensors = {{8, 256}};
+  const std::string bytes = File(42, {std::string(16 * 34, '\0')}, tensors);
   const auto file = Open(bytes);
   ASSERT_FALSE(file);
   EXPECT_EQ(file.error().code(), ErrorCode::kUnsupported);
@@ -166,6 +167,64 @@ TEST(GgufTypesTest, I2sHasOneScaleATensor) {
     for (size_t i = 0; i < decoded.size(); i++)
       ASSERT_EQ(decoded[i], scale * static_cast<float>(values[2 * 256 + i])) << i;
   }
+}
+
+/// A file of one tensor, whose rows are given three bytes at a time.
+Result<std::string> Write(const quant::Type& type, const TestTensor& t, std::span<const std::byte> rows) {
+  std::string out;
+  const GgufFill fill = [&](size_t, const GgufSink& emit) -> Status {
+    for (std::span<const std::byte> rest = rows; !rest.empty(); rest = rest.subspan(std::min<size_t>(3, rest.size())))
+      BONSAI_RETURN_IF_ERROR(emit(rest.first(std::min<size_t>(3, rest.size()))));
+    return {};
+  };
+  const std::vector<GgufTensor> tensors = {{"t0", {t.rows, t.cols}, &type}};
+  BONSAI_RETURN_IF_ERROR(WriteGguf(Metadata("out"), tensors, fill, [&](std::span<const std::byte> bytes) -> Status {
+    return out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size()), Status();
+  }));
+  EXPECT_EQ(out.size(), GgufBytes(Metadata("out"), tensors).value());
+  return out;
+}
+
+TEST(GgufTypesTest, WhatIsWrittenIsRecognisedAndReadsBackTheSame) {
+  const TestTensor shape = {6, 512};
+  Rng rng(5);
+  for (const quant::Type& type : quant::Types()) {
+    if (!gguf::IsAmbiguous(type.file_id) || type.file_id == 36) continue;
+    const std::string data = Data(type, shape, rng);
+    const auto file_bytes = Write(type, shape, std::as_bytes(std::span(data)));
+    ASSERT_TRUE(file_bytes) << file_bytes.error().message();
+    const auto file = Open(*file_bytes);
+    ASSERT_TRUE(file) << type.name << ": " << file.error().message();
+    const TensorInfo& t = (*file)->tensors()[0];
+    EXPECT_EQ(t.type, &type);
+    std::string back(data.size(), '\0');
+    ASSERT_TRUE((*file)->ReadRows(t, 0, t.rows(), std::as_writable_bytes(std::span(back))));
+    EXPECT_EQ(back, data) << type.name;
+  }
+}
+
+TEST(GgufTypesTest, I2sIsWrittenWithOneScale) {
+  const quant::Type& type = *quant::FindByName("I2_S");
+  std::vector<float> w(4 * 256);
+  for (size_t i = 0; i < w.size(); i++) w[i] = i < 128 ? 0 : 0.1f * (static_cast<float>(i * 7 % 3) - 1);
+  std::vector<std::byte> rows(8 * 36);
+  type.encode(w.data(), rows.data(), 4 * 256);
+  const auto bytes = Write(type, {4, 256}, rows);
+  ASSERT_TRUE(bytes) << bytes.error().message();
+  const auto file = Open(*bytes);
+  ASSERT_TRUE(file) << file.error().message();
+  const TensorInfo& t = (*file)->tensors()[0];
+  std::vector<std::byte> back(t.bytes);
+  ASSERT_TRUE((*file)->ReadRows(t, 0, 4, back));
+  std::vector<float> decoded(w.size());
+  t.type->decode(back.data(), decoded.data(), 4 * 256);
+  EXPECT_EQ(decoded, w);
+  // Two scales do not fit.
+  for (size_t i = 512; i < w.size(); i++) w[i] *= 2;
+  type.encode(w.data(), rows.data(), 4 * 256);
+  const auto refused = Write(type, {4, 256}, rows);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kUnsupported);
 }
 
 TEST(GgufTypesTest, I2sWithoutANumberForAScaleIsRefused) {

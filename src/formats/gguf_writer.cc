@@ -7,6 +7,7 @@
 
 #include "formats/gguf.h"
 #include "formats/gguf_format.h"
+#include "formats/i2s.h"
 
 namespace bonsai::formats {
 namespace {
@@ -169,6 +170,11 @@ Result<std::vector<uint64_t>> CheckTensors(const Metadata& metadata, const std::
   return sizes;
 }
 
+/// Bytes of a tensor in the file, of those that its rows have.
+uint64_t FileBytes(const GgufTensor& t, uint64_t bytes) {
+  return t.type->file_id == gguf::kI2sId ? gguf::I2sWriter::FileBytes(bytes) : bytes;
+}
+
 void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const std::vector<uint64_t>& sizes,
                     uint64_t alignment) {
   uint64_t offset = 0;
@@ -179,7 +185,7 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
     for (size_t d = t.shape.size(); d-- > 0;) out.Number<uint64_t>(t.shape[d]);
     out.Number(t.type->file_id);
     out.Number(offset);
-    offset += gguf::AlignUp(sizes[i], alignment);
+    offset += gguf::AlignUp(FileBytes(t, sizes[i]), alignment);
   }
 }
 
@@ -226,12 +232,15 @@ Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensor
                  const GgufSink& sink) {
   Output out(sink);
   BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
-  const GgufSink put = [&](std::span<const std::byte> piece) {
-    out.Put(piece);
-    return out.status();
-  };
+  const GgufSink put = [&](std::span<const std::byte> piece) { return out.Put(piece), out.status(); };
   for (size_t i = 0; i < tensors.size(); i++) {
-    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, layout.sizes[i], i, fill, put));
+    const bool i2s = tensors[i].type->file_id == gguf::kI2sId;
+    gguf::I2sWriter i2s_writer;
+    const GgufSink emit = [&](std::span<const std::byte> piece) {
+      return i2s ? i2s_writer.Put(piece, put) : put(piece);
+    };
+    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, layout.sizes[i], i, fill, emit));
+    if (i2s) BONSAI_RETURN_IF_ERROR(i2s_writer.Finish(put));
     out.Pad(layout.alignment);
   }
   out.Flush();
@@ -244,7 +253,8 @@ Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTenso
   Output out(count);
   BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
   out.Flush();
-  for (const uint64_t size : layout.sizes) {
+  for (size_t i = 0; i < tensors.size(); i++) {
+    const uint64_t size = FileBytes(tensors[i], layout.sizes[i]);
     if (size > (uint64_t{1} << 62) - bytes)
       return Error(ErrorCode::kInvalidArgument, "{}: its tensors have more than 2^62 bytes", metadata.source());
     bytes += gguf::AlignUp(size, layout.alignment);

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "formats/gguf.h"
 #include "formats/gguf_testing.h"
+#include "formats/gguf_types.h"
 
 namespace bonsai::formats {
 namespace {
@@ -91,8 +92,10 @@ class RandomFile {
   }
 
   GgufTensor Tensor(const std::string& name) {
+    // Ids that several formats share need real weights: gguf_types_test has them.
     const auto types = quant::Types();
     GgufTensor t{name, {}, &types[Below(types.size())]};
+    while (gguf::IsAmbiguous(t.type->file_id)) t.type = &types[Below(types.size())];
     for (size_t d = Below(4); d > 0; d--) t.shape.push_back(1 + Below(4));
     t.shape.push_back(static_cast<uint64_t>(t.type->block_weights) * (1 + Below(9)));
     return t;

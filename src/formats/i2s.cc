@@ -65,4 +65,32 @@ Status ReadAsI2s(const ByteSource& source, TensorInfo& tensor) {
   return {};
 }
 
+Status I2sWriter::Put(std::span<const std::byte> blocks, const Sink& sink) {
+  rest_.insert(rest_.end(), blocks.begin(), blocks.end());
+  std::vector<std::byte> codes;
+  codes.reserve(rest_.size());
+  size_t at = 0;
+  for (; rest_.size() - at >= kBlockBytes; at += kBlockBytes) {
+    float scale;
+    std::memcpy(&scale, &rest_[at], sizeof scale);
+    const bool zeros = std::all_of(&rest_[at + sizeof scale], &rest_[at] + kBlockBytes,
+                                   [](std::byte b) { return b == std::byte{0x55}; });
+    // A block of zeros says nothing about the scale.
+    if (scale_ && !zeros && *scale_ != scale)
+      return Error(ErrorCode::kUnsupported, "I2_S holds one scale a tensor, and this one has {} and {}", *scale_,
+                   scale);
+    if (!scale_ && !zeros) scale_ = scale;
+    codes.insert(codes.end(), &rest_[at + sizeof scale], &rest_[at] + kBlockBytes);
+  }
+  rest_.erase(rest_.begin(), rest_.begin() + static_cast<std::ptrdiff_t>(at));
+  return sink(codes);
+}
+
+Status I2sWriter::Finish(const Sink& sink) const {
+  std::byte tail[32] = {};
+  const float scale = scale_.value_or(1.0f);
+  std::memcpy(tail, &scale, sizeof scale);
+  return sink(tail);
+}
+
 }  // namespace bonsai::formats::gguf

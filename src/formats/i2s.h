@@ -3,6 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "base/byte_source.h"
 #include "base/status.h"
@@ -16,5 +20,21 @@ inline constexpr uint32_t kI2sId = 36;
 /// come as PQ2_0 when fp16 holds the scale exactly, so that they run on its kernels, else as I2_S with a float scale
 /// for each 128. kCorrupt when the scale is not a finite number. The source must outlive the tensor.
 Status ReadAsI2s(const ByteSource& source, TensorInfo& tensor);
+
+/// The other way: from blocks with a scale each to the bytes of a file. Not thread safe.
+class I2sWriter {
+ public:
+  using Sink = std::function<Status(std::span<const std::byte>)>;
+  /// Bytes of a tensor in a file, of as many weights as fill `bytes` of blocks.
+  static uint64_t FileBytes(uint64_t bytes) { return bytes / 36 * 32 + 32; }
+  /// Passes on the codes of blocks, given in any pieces. kUnsupported when scales differ: the file holds one.
+  Status Put(std::span<const std::byte> blocks, const Sink& sink);
+  /// The scale and the padding, at the end.
+  Status Finish(const Sink& sink) const;
+
+ private:
+  std::vector<std::byte> rest_;  // of a block that has not come completely
+  std::optional<float> scale_;
+};
 
 }  // namespace bonsai::formats::gguf

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "base/utf8.h"
+#include "formats/metadata.h"
 
 namespace bonsai::text {
 namespace {
@@ -59,7 +60,9 @@ size_t QwenSpace(std::string_view s, size_t i) {
   return end == s.size() || end - i == 1 ? end - i : end - i - 1;
 }
 
-/// Length of the piece that the qwen2 pattern matches at s[i]; 0 when a character beyond ASCII has a say in it.
+/// Length of the piece that the qwen2 pattern matches at s[i], or llama-bpe's, which differs in how many digits go
+/// together; 0 when a character beyond ASCII has a say in it.
+template <size_t kDigits>
 size_t QwenAscii(std::string_view s, size_t i) {
   const auto class_at = [&](size_t k) { return k < s.size() ? kClasses[static_cast<uint8_t>(s[k])] : kNewline; };
   const CharClass first = class_at(i), second = class_at(i + 1);
@@ -69,7 +72,9 @@ size_t QwenAscii(std::string_view s, size_t i) {
       end = RunEnd(s, i + 1, kLetter);
       break;
     case kDigit:
-      return 1;
+      end = RunEnd(s.substr(0, i + kDigits), i + 1, kDigit);
+      if (end == i + kDigits) return kDigits;
+      break;
     case kNewline:
       return QwenSpace(s, i);
     case kSpace:
@@ -108,27 +113,62 @@ struct PreTokenizer::Row {
   std::string_view name;                      ///< As in `tokenizer.ggml.pre`.
   std::string_view pattern;                   ///< PCRE2, tried at each position in turn.
   size_t (*ascii)(std::string_view, size_t);  ///< Length of the match at a position, or 0 to ask PCRE2. May be null.
+  bool normalizes = false, ignores_merges = false, adds_bos = false;
 };
 
 // White_Space, spelled out: PCRE2's own \s has U+180E as well, which the reference (Oniguruma) has not.
 #define BONSAI_WS R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})"
 
+#define BONSAI_SPACES R"([)" BONSAI_WS R"(]+(?![^)" BONSAI_WS R"(])|[)" BONSAI_WS R"(]+)"
+
+// Qwen2's and Llama 3's: `digits` go together.
+#define BONSAI_QWEN(digits)                                                               \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits R"(| ?[^)" BONSAI_WS \
+  R"(\p{L}\p{N}]+[\r\n]*|[)" BONSAI_WS R"(]*[\r\n]+|)" BONSAI_SPACES
+
+#define BONSAI_GPT2_WORDS R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|)"
+#define BONSAI_GPT2_OTHERS R"( ?[^)" BONSAI_WS R"(\p{L}\p{N}]+|)"
+#define BONSAI_GPT2 BONSAI_GPT2_WORDS R"( ?\p{N}+|)" BONSAI_GPT2_OTHERS BONSAI_SPACES
+
+// SmolLM's cuts out each digit and splits what is left between them by GPT-2's: so a digit ends white space as the end
+// of the text does.
+#define BONSAI_SMOLLM                                                                                               \
+  BONSAI_GPT2_WORDS R"(\p{N}|)" BONSAI_GPT2_OTHERS R"([)" BONSAI_WS R"(]+(?![^)" BONSAI_WS R"(\p{N}])|[)" BONSAI_WS \
+                    R"(]+)"
+
+constexpr const char kQwen2[] = BONSAI_QWEN(R"(\p{N})");
+constexpr const char kLlama3[] = BONSAI_QWEN(R"(\p{N}{1,3})");
+
+// "default", which is also what a file without `pre` has: such files do not say what their model was trained with, and
+// GPT-2's pattern is the one that the tokenizer model is named after.
 const PreTokenizer::Row PreTokenizer::kRows[] = {
-    {"qwen2",
-     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^)" BONSAI_WS R"(\p{L}\p{N}]+[\r\n]*)"
-     R"(|[)" BONSAI_WS R"(]*[\r\n]+|[)" BONSAI_WS R"(]+(?![^)" BONSAI_WS R"(])|[)" BONSAI_WS R"(]+)",
-     QwenAscii},
+    {.name = "qwen2", .pattern = kQwen2, .ascii = QwenAscii<1>, .normalizes = true},
+    {.name = "llama-bpe", .pattern = kLlama3, .ascii = QwenAscii<3>, .ignores_merges = true, .adds_bos = true},
+    {.name = "llama3", .pattern = kLlama3, .ascii = QwenAscii<3>, .ignores_merges = true, .adds_bos = true},
+    {.name = "gpt-2", .pattern = BONSAI_GPT2, .ascii = nullptr},
+    {.name = "default", .pattern = BONSAI_GPT2, .ascii = nullptr},
+    {.name = "smollm", .pattern = BONSAI_SMOLLM, .ascii = nullptr},
 };
 
+#undef BONSAI_SMOLLM
+#undef BONSAI_GPT2
+#undef BONSAI_GPT2_OTHERS
+#undef BONSAI_GPT2_WORDS
+#undef BONSAI_QWEN
+#undef BONSAI_SPACES
 #undef BONSAI_WS
+
+bool PreTokenizer::normalizes() const { return row_.normalizes; }
+bool PreTokenizer::ignores_merges() const { return row_.ignores_merges; }
+bool PreTokenizer::adds_bos() const { return row_.adds_bos; }
 
 Result<std::unique_ptr<PreTokenizer>> PreTokenizer::Create(std::string_view name) {
   const Row* const row = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& r) { return r.name == name; });
   if (row == std::end(kRows)) {
     std::string have;
     for (const Row& r : kRows) have += (have.empty() ? "" : ", ") + std::string(r.name);
-    return Error(ErrorCode::kUnsupported, "tokenizer.ggml.pre: pre-tokenizer \"{}\" is not supported (supported: {})",
-                 name, have);
+    return Error(ErrorCode::kUnsupported, "tokenizer.ggml.pre: pre-tokenizer {} is not supported (supported: {})",
+                 formats::Quote(name), have);
   }
   int error = 0;
   PCRE2_SIZE offset = 0;

@@ -25,6 +25,11 @@ class PreTokenizer {
   PreTokenizer(const PreTokenizer&) = delete;
   PreTokenizer& operator=(const PreTokenizer&) = delete;
 
+  // What else the name says about the models that use it.
+  bool normalizes() const;      ///< Text is brought into NFC before it is split.
+  bool ignores_merges() const;  ///< A piece that is a token is that token, whether or not its bytes merge to it.
+  bool adds_bos() const;        ///< Texts begin with bos when the file does not say.
+
   /// The state of one walk over one text: one for each thread. Cheap until a piece needs PCRE2.
   class Splitter {
    public:

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,13 +14,15 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
-const PreTokenizer& Qwen2() {
-  static const auto pre = PreTokenizer::Create("qwen2");
-  return **pre;
+const PreTokenizer& Named(const std::string& name) {
+  static std::map<std::string, std::unique_ptr<PreTokenizer>> made;
+  auto& pre = made[name];
+  if (pre == nullptr) pre = std::move(*PreTokenizer::Create(name));
+  return *pre;
 }
 
-Pieces Split(std::string_view text, bool fast = true) {
-  PreTokenizer::Splitter splitter(Qwen2(), fast);
+Pieces Split(std::string_view text, bool fast = true, const std::string& name = "qwen2") {
+  PreTokenizer::Splitter splitter(Named(name), fast);
   splitter.Start(text);
   Pieces pieces;
   for (std::string_view piece; !(piece = splitter.Next()).empty();) pieces.emplace_back(piece);
@@ -26,14 +30,18 @@ Pieces Split(std::string_view text, bool fast = true) {
 }
 
 /// The ASCII way against PCRE2.
-void ExpectSameSplit(const std::string& s) { EXPECT_EQ(Split(s, true), Split(s, false)) << testing::PrintToString(s); }
+void ExpectSameSplit(const std::string& s) {
+  for (const char* name : {"qwen2", "llama-bpe"}) {
+    EXPECT_EQ(Split(s, true, name), Split(s, false, name)) << name << testing::PrintToString(s);
+  }
+}
 
 TEST(PreTokenizer, UnknownNameSaysWhatThereIs) {
-  const auto pre = PreTokenizer::Create("llama-bpe");
+  const auto pre = PreTokenizer::Create("falcon");
   ASSERT_FALSE(pre.ok());
   EXPECT_EQ(pre.error().code(), ErrorCode::kUnsupported);
-  EXPECT_NE(pre.error().message().find("llama-bpe"), std::string::npos);
-  EXPECT_NE(pre.error().message().find("qwen2"), std::string::npos);
+  EXPECT_NE(pre.error().message().find("'falcon'"), std::string::npos);
+  EXPECT_NE(pre.error().message().find("qwen2, llama-bpe"), std::string::npos);
 }
 
 TEST(PreTokenizer, Qwen2) {
@@ -45,6 +53,29 @@ TEST(PreTokenizer, Qwen2) {
   EXPECT_EQ(Split("end \n \n  go  "), (Pieces{"end", " \n \n", " ", " go", "  "}));
   EXPECT_EQ(Split("'\xc5\xbf x"), (Pieces{"'\xc5\xbf", " x"}));  // U+017F is an s in any case
   EXPECT_EQ(Split("\xd0\xb4\xd0\xb0 \xe4\xbd\xa0"), (Pieces{"\xd0\xb4\xd0\xb0", " \xe4\xbd\xa0"}));
+}
+
+TEST(PreTokenizer, Llama3) {
+  const auto split = [](std::string_view s) { return Split(s, true, "llama-bpe"); };
+  EXPECT_EQ(split("I'Ve 1234567 x1"), (Pieces{"I", "'Ve", " ", "123", "456", "7", " x", "1"}));
+  EXPECT_EQ(split("12\xd9\xa3\xd9\xa3"), (Pieces{"12\xd9\xa3", "\xd9\xa3"}));  // three numbers of any script
+  EXPECT_EQ(split("x = {}\r\n\ty"), (Pieces{"x", " =", " {}\r\n", "\ty"}));
+  EXPECT_EQ(Split("12", true, "llama3"), Pieces{"12"});
+}
+
+TEST(PreTokenizer, Gpt2) {
+  for (const char* name : {"gpt-2", "default"}) {
+    const auto split = [&](std::string_view s) { return Split(s, true, name); };
+    EXPECT_EQ(split("I'Ve it's 1234 56x"), (Pieces{"I", "'", "Ve", " it", "'s", " 1234", " 56", "x"}));
+    EXPECT_EQ(split("a  b\n\n c.\n"), (Pieces{"a", " ", " b", "\n\n", " c", ".", "\n"}));
+    EXPECT_EQ(split("x  "), (Pieces{"x", "  "}));
+  }
+}
+
+TEST(PreTokenizer, SmolLm) {
+  const auto split = [&](std::string_view s) { return Split(s, true, "smollm"); };
+  EXPECT_EQ(split("a 12  3 b"), (Pieces{"a", " ", "1", "2", "  ", "3", " b"}));
+  EXPECT_EQ(split("it's  x1"), (Pieces{"it", "'s", " ", " x", "1"}));
 }
 
 // U+180E is no white space since Unicode 6.3, whatever PCRE2's \s says.

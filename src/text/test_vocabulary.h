@@ -17,7 +17,9 @@ struct TestVocabulary {
   std::vector<std::string> tokens;
   std::vector<int64_t> types;
   std::vector<std::string> merges;
+  std::vector<double> scores;                        ///< Of a SentencePiece model.
   std::vector<std::pair<std::string, int64_t>> ids;  ///< More keys: "tokenizer.ggml.eos_token_id" → 7.
+  std::vector<std::pair<std::string, bool>> flags;   ///< "tokenizer.ggml.add_bos_token" → true.
   std::string model = "gpt2", pre = "qwen2", chat_template;
 
   int32_t Add(std::string token, int64_t type = 1) {
@@ -84,8 +86,10 @@ inline formats::Metadata TestVocabulary::Build() const {
   if (!chat_template.empty()) add("tokenizer.chat_template", formats::ValueKind::kString, chat_template);
   add_array("tokenizer.ggml.tokens", formats::ValueKind::kString, strings(tokens));
   if (!types.empty()) add_array("tokenizer.ggml.token_type", formats::ValueKind::kI32, formats::Array(types));
-  add_array("tokenizer.ggml.merges", formats::ValueKind::kString, strings(merges));
+  if (scores.empty()) add_array("tokenizer.ggml.merges", formats::ValueKind::kString, strings(merges));
+  if (!scores.empty()) add_array("tokenizer.ggml.scores", formats::ValueKind::kF32, formats::Array(scores));
   for (const auto& [key, id] : ids) add(key, formats::ValueKind::kU32, id);
+  for (const auto& [key, flag] : flags) add(key, formats::ValueKind::kBool, int64_t{flag});
   return m;
 }
 
@@ -107,6 +111,25 @@ inline TestVocabulary SmallVocabulary() {
   v.Add("<think>", 4);
   v.Add("<think>\n\xc3\xa9", 4);
   v.ids = {{"tokenizer.ggml.eos_token_id", im_end}, {"tokenizer.ggml.bos_token_id", end_of_text}};
+  return v;
+}
+
+/// A SentencePiece vocabulary: <unk>, <s>, </s>, the 256 bytes, then `words` in order of falling score, from 0 on.
+inline TestVocabulary SentencePieceVocabulary(const std::vector<std::string>& words) {
+  TestVocabulary v;
+  v.model = "llama", v.pre = "";
+  v.Add("<unk>", 2), v.Add("<s>", 3), v.Add("</s>", 3);
+  for (int b = 0; b < 256; b++) {
+    const std::string_view hex = "0123456789ABCDEF";
+    v.Add(std::string("<0x") + hex[static_cast<size_t>(b / 16)] + hex[static_cast<size_t>(b % 16)] + ">", 6);
+  }
+  v.scores.assign(v.tokens.size(), 0);
+  for (const std::string& word : words) {
+    v.Add(word);
+    v.scores.push_back(259 - static_cast<double>(v.scores.size()));
+  }
+  v.ids = {
+      {"tokenizer.ggml.bos_token_id", 1}, {"tokenizer.ggml.eos_token_id", 2}, {"tokenizer.ggml.unknown_token_id", 0}};
   return v;
 }
 

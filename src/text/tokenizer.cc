@@ -4,24 +4,37 @@
 #include <utility>
 
 #include "base/utf8.h"
-#include "text/nfc.h"
-#include "text/pretokenizer.h"
-#include "text/vocabulary.h"
+#include "text/token_model.h"
 
 namespace bonsai::text {
 namespace {
 
-/// How some converters write "there is no such token".
-constexpr uint32_t kNoToken = 0xffffffff;
-
-/// The working memory of one Encode call.
-struct EncodeState {
-  explicit EncodeState(const PreTokenizer& pre) : splitter(pre) {}
-  PreTokenizer::Splitter splitter;
-  MergeScratch merge;
-  std::string normalized;
-  std::vector<int32_t> ids;
+/// The tokenizer models that files name. Those without a loader are refused, but by what they are.
+struct ModelRow {
+  std::string_view name;  ///< As in `tokenizer.ggml.model`.
+  std::string_view what;
+  Result<std::unique_ptr<TokenModel>> (*load)(const formats::Metadata& metadata);
 };
+constexpr ModelRow kModels[] = {
+    {"gpt2", "byte-level BPE", LoadByteBpe},
+    {"llama", "SentencePiece BPE", LoadSentencePiece},
+    {"bert", "WordPiece", nullptr},
+    {"t5", "SentencePiece Unigram", nullptr},
+    {"rwkv", "RWKV's longest match", nullptr},
+    {"plamo2", "PLaMo-2's Unigram", nullptr},
+};
+
+Result<std::unique_ptr<TokenModel>> LoadModel(const formats::Metadata& metadata) {
+  BONSAI_ASSIGN(const std::string_view name, metadata.GetString("tokenizer.ggml.model"));
+  std::string what, have;
+  for (const ModelRow& row : kModels) {
+    if (row.name == name && row.load != nullptr) return row.load(metadata);
+    if (row.name == name) what = fmt::format(" ({})", row.what);
+    if (row.load != nullptr) have += fmt::format("{}{}, {}", have.empty() ? "" : "; ", row.name, row.what);
+  }
+  return Error(ErrorCode::kUnsupported, "{}: tokenizer.ggml.model: tokenizer {}{} is not supported (supported: {})",
+               metadata.source(), formats::Quote(name), what, have);
+}
 
 /// The ids in a key that may hold one, a list of them, or be absent: each within [0, vocab).
 Result<std::vector<int32_t>> TokenIds(const formats::Metadata& metadata, std::string_view key, int32_t vocab) {
@@ -48,14 +61,13 @@ Result<std::vector<int32_t>> TokenIds(const formats::Metadata& metadata, std::st
 }  // namespace
 
 struct Tokenizer::Impl {
-  Impl(Vocabulary v, std::unique_ptr<PreTokenizer> p) : vocabulary(std::move(v)), pre(std::move(p)) {}
+  explicit Impl(std::unique_ptr<TokenModel> m) : model(std::move(m)), vocabulary(model->vocabulary()) {}
 
   Status ReadSpecialIds(const formats::Metadata& metadata);
-  void EncodeText(std::string_view text, EncodeState& state) const;
 
-  Vocabulary vocabulary;
-  std::unique_ptr<PreTokenizer> pre;
-  bool add_bos = false;
+  std::unique_ptr<TokenModel> model;
+  const Vocabulary& vocabulary;
+  bool add_bos = false, add_eos = false;
   int32_t bos = -1, eos = -1;
   std::vector<int32_t> end_of_generation;
   std::string chat_template;
@@ -68,10 +80,13 @@ Status Tokenizer::Impl::ReadSpecialIds(const formats::Metadata& metadata) {
   BONSAI_RETURN_IF_ERROR(ids("tokenizer.ggml.padding_token_id"));
   if (!bos_ids.empty()) bos = bos_ids[0];
   if (!eos_ids.empty()) eos = eos_ids[0];
-  BONSAI_ASSIGN(add_bos, metadata.GetBoolOr("tokenizer.ggml.add_bos_token", false));
-  if (add_bos && bos < 0) {
-    return Error(ErrorCode::kCorrupt, "{}: tokenizer.ggml.add_bos_token is true, but there is no bos_token_id",
-                 metadata.source());
+  const bool default_bos = model->AddsBosByDefault() && bos >= 0;
+  BONSAI_ASSIGN(add_bos, metadata.GetBoolOr("tokenizer.ggml.add_bos_token", default_bos));
+  BONSAI_ASSIGN(add_eos, metadata.GetBoolOr("tokenizer.ggml.add_eos_token", false));
+  if ((add_bos && bos < 0) || (add_eos && eos < 0)) {
+    const std::string_view which = add_bos && bos < 0 ? "bos" : "eos";
+    return Error(ErrorCode::kCorrupt, "{}: tokenizer.ggml.add_{}_token is true, but there is no {}_token_id",
+                 metadata.source(), which, which);
   }
   for (const std::string_view kind : {"eos", "eot", "eom"}) {
     for (const std::string_view suffix : {"id", "ids"}) {
@@ -79,7 +94,8 @@ Status Tokenizer::Impl::ReadSpecialIds(const formats::Metadata& metadata) {
       end_of_generation.insert(end_of_generation.end(), more.begin(), more.end());
     }
   }
-  for (const std::string_view name : {"<|im_end|>", "<|endoftext|>"}) {
+  for (const std::string_view name :
+       {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<end_of_turn>"}) {
     const int32_t id = vocabulary.added().Find(name);
     if (id >= 0 && vocabulary.type(id) == TokenType::kControl) end_of_generation.push_back(id);
   }
@@ -88,38 +104,12 @@ Status Tokenizer::Impl::ReadSpecialIds(const formats::Metadata& metadata) {
   return {};
 }
 
-/// Text without added tokens: stretches of UTF-8 are normalised and split; what lies between them is a piece each.
-void Tokenizer::Impl::EncodeText(std::string_view text, EncodeState& state) const {
-  while (!text.empty()) {
-    const size_t good = WellFormedPrefix(text);
-    state.splitter.Start(NormalizeNfc(text.substr(0, good), state.normalized));
-    for (std::string_view piece; !(piece = state.splitter.Next()).empty();) {
-      vocabulary.EncodePiece(piece, state.merge, state.ids);
-    }
-    text.remove_prefix(good);
-    size_t bad = 0;
-    while (bad < text.size() && Utf8CharLength(text.substr(bad)) == 0) bad++;
-    if (bad != 0) vocabulary.EncodePiece(text.substr(0, bad), state.merge, state.ids);
-    text.remove_prefix(bad);
-  }
-}
-
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromMetadata(const formats::Metadata& metadata) {
-  BONSAI_ASSIGN(const std::string_view model, metadata.GetString("tokenizer.ggml.model"));
-  if (model != "gpt2") {
-    return Error(
-        ErrorCode::kUnsupported,
-        "{}: tokenizer.ggml.model: tokenizer \"{}\" is not supported (supported: gpt2, which is byte-level BPE)",
-        metadata.source(), model);
-  }
-  BONSAI_ASSIGN(const std::string_view pre_name, metadata.GetStringOr("tokenizer.ggml.pre", "default"));
-  auto pre = PreTokenizer::Create(pre_name);
-  if (!pre) return pre.error().WithPrefix(metadata.source());
-  BONSAI_ASSIGN(Vocabulary vocabulary, Vocabulary::Load(metadata));
-  auto impl = std::make_unique<Impl>(std::move(vocabulary), std::move(*pre));
+  BONSAI_ASSIGN(std::unique_ptr<TokenModel> model, LoadModel(metadata));
+  auto impl = std::make_unique<Impl>(std::move(model));
   BONSAI_RETURN_IF_ERROR(impl->ReadSpecialIds(metadata));
   BONSAI_ASSIGN(impl->chat_template, metadata.GetStringOr("tokenizer.chat_template", ""));
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
@@ -127,26 +117,41 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromMetadata(const formats::Metada
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
   const Impl& impl = *impl_;
-  EncodeState state(*impl.pre);
-  state.ids.reserve(text.size() / 4 + 2);
-  if (options.add_special && impl.add_bos) state.ids.push_back(impl.bos);
+  const std::unique_ptr<TextEncoder> encoder = impl.model->NewEncoder();
+  std::vector<int32_t> ids;
+  ids.reserve(text.size() / 4 + 2);
+  if (options.add_special && impl.add_bos) ids.push_back(impl.bos);
   size_t at = 0;
   while (options.parse_special) {
     const AddedTokens::Match match = impl.vocabulary.added().Next(text, at);
     if (match.length == 0) break;
-    impl.EncodeText(text.substr(at, match.begin - at), state);
-    state.ids.push_back(match.id);
+    encoder->Encode(text.substr(at, match.begin - at), ids);
+    ids.push_back(match.id);
     at = match.begin + match.length;
   }
-  impl.EncodeText(text.substr(at), state);
-  return std::move(state.ids);
+  encoder->Encode(text.substr(at), ids);
+  if (options.add_special && impl.add_eos) ids.push_back(impl.eos);
+  return ids;
+}
+
+bool Tokenizer::AddsSpaceAfter(int32_t id) const {
+  const bool in_text = id >= 0 && id < vocab_size() && !IsAdded(impl_->vocabulary.type(id));
+  return impl_->model->AddsSpacePrefix() && !in_text;
+}
+
+void Tokenizer::AppendPiece(int32_t id, bool with_special, bool& drop_space, std::string& out) const {
+  if (id < 0 || id >= vocab_size()) return;
+  std::string_view piece = Piece(id);
+  const bool shown = with_special || !IsControl(id);
+  if (drop_space && piece.starts_with(' ') && !IsAdded(impl_->vocabulary.type(id))) piece.remove_prefix(1);
+  if (shown) out += piece;
+  drop_space = AddsSpaceAfter(id);
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool with_special) const {
   std::string out;
-  for (const int32_t id : ids) {
-    if (with_special || !IsControl(id)) out += Piece(id);
-  }
+  bool drop_space = AddsSpaceAfter(-1);
+  for (const int32_t id : ids) AppendPiece(id, with_special, drop_space, out);
   return out;
 }
 
@@ -172,7 +177,7 @@ int32_t Tokenizer::FindAdded(std::string_view text) const { return impl_->vocabu
 std::string_view Tokenizer::chat_template() const { return impl_->chat_template; }
 
 std::string StreamDecoder::Push(int32_t id) {
-  if (with_special_ || !tokenizer_.IsControl(id)) pending_ += tokenizer_.Piece(id);
+  tokenizer_.AppendPiece(id, with_special_, drop_space_, pending_);
   const size_t whole = pending_.size() - Utf8IncompleteTail(pending_);
   std::string out = pending_.substr(0, whole);
   pending_.erase(0, whole);

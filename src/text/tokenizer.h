@@ -1,8 +1,12 @@
-// Text ↔ token ids: byte-level BPE (GPT-2 byte alphabet, Qwen pre-tokenizer pattern), built from GGUF metadata.
+// Text ↔ token ids, built from GGUF metadata: byte-level BPE and SentencePiece BPE (text/token_model.h).
 //
 //   BONSAI_ASSIGN(const auto tok, text::Tokenizer::FromMetadata(file.metadata()));
 //   std::vector<int32_t> ids = tok->Encode("Hello", {.parse_special = false});
 //   std::string back = tok->Decode(ids);
+//
+// SentencePiece models write a word as " word" and most put a space before the first one, too. Encode adds it, at the
+// beginning and after each added token; Decode and StreamDecoder take it away in the same places, so that decoding
+// undoes encoding, a chat's answer begins without a space, and a story that goes on in the middle keeps its spaces.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +22,8 @@
 namespace bonsai::text {
 
 struct EncodeOptions {
-  /// Add the beginning-of-sequence token when the file asks for one (`tokenizer.ggml.add_bos_token`).
+  /// Add the tokens for the beginning and the end of a sequence that the file asks for
+  /// (`tokenizer.ggml.add_bos_token`, which SentencePiece and Llama 3 have on by default, and `add_eos_token`).
   bool add_special = false;
   /// Recognise added tokens (control and user-defined) in the text. Off, "<|im_end|>" is nine ordinary characters
   /// or so: what a user types can never become a control token.
@@ -33,20 +38,24 @@ class Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> FromMetadata(const formats::Metadata& metadata);
   ~Tokenizer();
 
-  /// Never fails: any bytes are accepted. Well-formed stretches are normalised to NFC, bytes that are not UTF-8 pass
-  /// through unchanged and delimit them. Linear in the input up to a logarithm, and re-entrant.
+  /// Never fails: any bytes are accepted, those that are not UTF-8 pass through unchanged. Models that want it (Qwen)
+  /// get well-formed stretches in NFC. Linear in the input up to a logarithm, and re-entrant.
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
 
-  /// Bytes of the tokens; ids out of range contribute nothing. Control tokens are skipped unless `with_special`.
+  /// Bytes of the tokens of a whole text (of a text that goes on: StreamDecoder); ids out of range contribute nothing.
+  /// Control tokens are skipped unless `with_special`.
   std::string Decode(std::span<const int32_t> ids, bool with_special = false) const;
-  /// Bytes of one token (control tokens give their text); empty when out of range.
+  /// Bytes of one token (control tokens give their text, words of SentencePiece their space); empty when out of range.
   std::string_view Piece(int32_t id) const;
 
   int32_t vocab_size() const;
   /// Control tokens (type 3): never shown to a user.
   bool IsControl(int32_t id) const;
-  /// Every id that ends a generation: eos, eot and eom ids of the metadata, lists included, and the well-known
-  /// end-of-turn tokens (<|im_end|>, <|endoftext|>) when they are control tokens of this vocabulary. Sorted.
+  /// Whether Encode puts a space before text that follows `id` (-1: before the first): see the top of the file.
+  bool AddsSpaceAfter(int32_t id) const;
+  /// Every id that ends a generation: eos, eot and eom ids of the metadata, lists included, and the well-known names
+  /// (<|im_end|>, <|endoftext|>, <|eot_id|>, <|eom_id|>, <|end_of_text|>, <end_of_turn>) when they are control tokens
+  /// of this vocabulary. Sorted.
   std::span<const int32_t> EndOfGeneration() const;
   bool IsEndOfGeneration(int32_t id) const;
   /// -1 when there is none.
@@ -59,7 +68,10 @@ class Tokenizer {
 
  private:
   struct Impl;
+  friend class StreamDecoder;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
+  /// Appends what `id` shows; drop_space: as AddsSpaceAfter of what came before, and, on return, for what comes next.
+  void AppendPiece(int32_t id, bool with_special, bool& drop_space, std::string& out) const;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -67,8 +79,10 @@ class Tokenizer {
 /// character until the rest arrives. Bytes that can never become a character are passed on unchanged. Not thread safe.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool with_special = false)
-      : tokenizer_(tokenizer), with_special_(with_special) {}
+  /// `previous` is the token before the stream, the last of the prompt that it continues; -1 when it begins a text. It
+  /// decides whether a leading space is part of the text.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool with_special = false, int32_t previous = -1)
+      : tokenizer_(tokenizer), with_special_(with_special), drop_space_(tokenizer.AddsSpaceAfter(previous)) {}
   /// The text that this token completes, possibly empty.
   std::string Push(int32_t id);
   /// What is still held back, at the end of a generation.
@@ -77,6 +91,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   bool with_special_;
+  bool drop_space_;
   std::string pending_;
 };
 

@@ -203,15 +203,33 @@ TEST(Tokenizer, EndOfGeneration) {
 
 TEST(Tokenizer, UnsupportedIsNamed) {
   TestVocabulary v = SmallVocabulary();
-  v.model = "llama";
+  v.model = "t5";
   EXPECT_EQ(Refused(v).code(), ErrorCode::kUnsupported);
-  EXPECT_NE(Refused(v).message().find("\"llama\" is not supported (supported: gpt2"), std::string::npos);
+  EXPECT_EQ(Refused(v).message(),
+            "test: tokenizer.ggml.model: tokenizer 't5' (SentencePiece Unigram) is not supported (supported: gpt2, "
+            "byte-level BPE; llama, SentencePiece BPE)");
+  v.model = "another\n";
+  EXPECT_NE(Refused(v).message().find("tokenizer 'another\\x0a' is not supported"), std::string::npos);
   v = SmallVocabulary();
-  v.pre = "llama-bpe";
+  v.pre = "falcon";
   EXPECT_EQ(Refused(v).code(), ErrorCode::kUnsupported);
-  EXPECT_NE(Refused(v).message().find("test: tokenizer.ggml.pre: pre-tokenizer \"llama-bpe\""), std::string::npos);
-  v.pre = "";
-  EXPECT_NE(Refused(v).message().find("\"default\""), std::string::npos);
+  EXPECT_NE(Refused(v).message().find("test: tokenizer.ggml.pre: pre-tokenizer 'falcon'"), std::string::npos);
+  v.pre = "";                                          // the key is absent
+  EXPECT_EQ(Make(v)->Encode("e\xcc\x81").size(), 2u);  // no NFC
+}
+
+// llama-bpe: what is a token is taken as it is, texts begin with bos, nothing is normalised.
+TEST(Tokenizer, Llama3) {
+  TestVocabulary v = SmallVocabulary();
+  const int32_t id = v.Add("thing");
+  v.pre = "llama-bpe";
+  const auto t = Make(v);
+  EXPECT_EQ(t->Encode("thing", {.add_special = true}), (Ids{t->bos(), id}));
+  EXPECT_EQ(t->Encode("e\xcc\x81").size(), 2u);
+  v.flags = {{"tokenizer.ggml.add_bos_token", false}, {"tokenizer.ggml.add_eos_token", true}};
+  EXPECT_EQ(Make(v)->Encode("thing", {.add_special = true}), (Ids{id, t->eos()}));
+  v.ids.clear();
+  ExpectCorrupt(v, "tokenizer.ggml.add_eos_token is true, but there is no eos_token_id");
 }
 
 TEST(Tokenizer, BrokenVocabulariesAreNamed) {

@@ -1,12 +1,8 @@
 #include "text/vocabulary.h"
 
-#include <algorithm>
-#include <limits>
 #include <optional>
 #include <random>
 #include <utility>
-
-#include "base/utf8.h"
 
 namespace bonsai::text {
 namespace {
@@ -15,48 +11,10 @@ constexpr std::string_view kTokensKey = "tokenizer.ggml.tokens";
 constexpr std::string_view kTypesKey = "tokenizer.ggml.token_type";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 constexpr std::string_view kUnknownKey = "tokenizer.ggml.unknown_token_id";
+constexpr size_t kMost = size_t{1} << 30;  // ids are int32_t
 
-/// The alphabet of GPT-2, in which tokens are written: a printable character for each byte. Bytes that are printable in
-/// Latin-1 stand for themselves, the other 68 for U+0100, U+0101 and so on.
-struct ByteAlphabet {
-  std::array<uint16_t, 256> char_of{};
-  std::array<int16_t, 324> byte_of{};  // -1: no byte
-
-  constexpr ByteAlphabet() {
-    for (auto& b : byte_of) b = -1;
-    uint16_t next = 256;
-    for (uint16_t b = 0; b < 256; b++) {
-      const bool printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b != 0xad);
-      char_of[b] = printable ? b : next++;
-      byte_of[char_of[b]] = static_cast<int16_t>(b);
-    }
-  }
-};
-constexpr ByteAlphabet kAlphabet;
-
-/// The bytes that a token's text stands for; none when a character is outside the alphabet.
-bool FromAlphabet(std::string_view text, std::string& bytes) {
-  bytes.clear();
-  for (size_t i = 0; i < text.size();) {
-    auto c = static_cast<uint32_t>(static_cast<uint8_t>(text[i]));
-    size_t length = 1;
-    if (c >= 0x80) {  // the alphabet ends at U+0143: two bytes of UTF-8
-      if (Utf8CharLength(text.substr(i)) != 2) return false;
-      c = (c & 0x1f) << 6 | (static_cast<uint8_t>(text[i + 1]) & 0x3f);
-      length = 2;
-    }
-    if (c >= kAlphabet.byte_of.size() || kAlphabet.byte_of[c] < 0) return false;
-    bytes += static_cast<char>(kAlphabet.byte_of[c]);
-    i += length;
-  }
-  return true;
-}
-
-/// A byte's character in the alphabet, as UTF-8.
-std::string ToAlphabet(uint8_t byte) {
-  const uint32_t c = kAlphabet.char_of[byte];
-  if (c < 0x80) return {static_cast<char>(c)};
-  return {static_cast<char>(0xc0 | c >> 6), static_cast<char>(0x80 | (c & 0x3f))};
+ErrorValue Corrupt(const formats::Metadata& metadata, std::string_view key, size_t i, std::string_view what) {
+  return Error(ErrorCode::kCorrupt, "{}: {}[{}] {}", metadata.source(), key, i, what);
 }
 
 /// The byte of "<0x0A>".
@@ -72,162 +30,120 @@ std::optional<uint8_t> HexByte(std::string_view text) {
   return static_cast<uint8_t>(value);
 }
 
-bool IsAdded(TokenType type) { return type == TokenType::kControl || type == TokenType::kUserDefined; }
+}  // namespace
 
 uint64_t RandomSeed() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
 }
 
-}  // namespace
-
-Result<Vocabulary> Vocabulary::Load(const formats::Metadata& metadata) {
-  BONSAI_ASSIGN(const formats::StringList* const tokens, metadata.GetStrings(kTokensKey));
-  BONSAI_ASSIGN(const formats::StringList* const merges, metadata.GetStrings(kMergesKey));
-  constexpr size_t kMost = size_t{1} << 30;  // ids are int32_t
-  if (tokens->size() == 0 || tokens->size() > kMost || merges->size() > kMost) {
-    return Error(ErrorCode::kCorrupt, "{}: {} has {} entries and {} {}; expected 1 to {} of each", metadata.source(),
-                 kTokensKey, tokens->size(), kMergesKey, merges->size(), kMost);
+Result<TokenTexts> TokenTexts::Read(const formats::Metadata& metadata) {
+  BONSAI_ASSIGN(const formats::StringList* const list, metadata.GetStrings(kTokensKey));
+  if (list->size() == 0 || list->size() > kMost) {
+    return Error(ErrorCode::kCorrupt, "{}: {} has {} entries; expected 1 to {}", metadata.source(), kTokensKey,
+                 list->size(), kMost);
   }
-  const uint64_t seed = RandomSeed();
-  Vocabulary v(tokens->size(), merges->size(), seed);
-  StringIndex by_text(tokens->size(), seed);
-  BONSAI_RETURN_IF_ERROR(v.ReadTokens(metadata, by_text));
-  BONSAI_RETURN_IF_ERROR(v.ReadMerges(metadata, by_text));
-  v.FindWholePieces();
+  TokenTexts texts(*list);
+  for (size_t i = 0; i < list->size(); i++) {
+    const auto text_of = [&](int32_t id) { return (*list)[static_cast<size_t>(id)]; };
+    if (const int32_t first = texts.index_.Insert((*list)[i], static_cast<int32_t>(i), text_of); first >= 0) {
+      return Corrupt(metadata, kTokensKey, i, fmt::format("repeats the token of id {}", first));
+    }
+  }
+  return texts;
+}
+
+int32_t TokenTexts::Find(std::string_view text) const {
+  return index_.Find(text, [&](int32_t id) { return list_[static_cast<size_t>(id)]; });
+}
+
+Result<Vocabulary> Vocabulary::Load(const formats::Metadata& metadata, const TokenTexts& texts, ToBytes to_bytes) {
+  Vocabulary v;
+  BONSAI_RETURN_IF_ERROR(v.ReadTypes(metadata, texts.size()));
+  BONSAI_RETURN_IF_ERROR(v.ReadPieces(metadata, texts, to_bytes));
+  if (!metadata.Has(kUnknownKey)) return v;
+  BONSAI_ASSIGN(const uint32_t id, metadata.GetU32(kUnknownKey));
+  if (id == kNoToken) return v;
+  if (id >= texts.size()) {
+    return Error(ErrorCode::kCorrupt, "{}: {} is {}, but there are {} tokens", metadata.source(), kUnknownKey, id,
+                 texts.size());
+  }
+  v.unknown_ = static_cast<int32_t>(id);
   return v;
 }
 
-Status Vocabulary::ReadTokens(const formats::Metadata& metadata, StringIndex& by_text) {
-  BONSAI_ASSIGN(const formats::StringList* const list, metadata.GetStrings(kTokensKey));
-  const formats::StringList& tokens = *list;
-  const auto corrupt = [&](std::string_view key, size_t i, std::string_view what) {
-    return Error(ErrorCode::kCorrupt, "{}: {}[{}] {}", metadata.source(), key, i, what);
-  };
-  types_.assign(tokens.size(), TokenType::kNormal);
-  if (metadata.Has(kTypesKey)) {
-    BONSAI_ASSIGN(const std::vector<int64_t>* const types, metadata.GetInts(kTypesKey));
-    if (types->size() != tokens.size()) {
-      return Error(ErrorCode::kCorrupt, "{}: {} has {} entries for {} tokens", metadata.source(), kTypesKey,
-                   types->size(), tokens.size());
-    }
-    for (size_t i = 0; i < types->size(); i++) {
-      const int64_t type = (*types)[i];
-      if (type < 0 || type > static_cast<int64_t>(TokenType::kByte)) {
-        return corrupt(kTypesKey, i, fmt::format("is {}; expected 0 to 6", type));
-      }
-      types_[i] = static_cast<TokenType>(type);
-    }
+Status Vocabulary::ReadTypes(const formats::Metadata& metadata, size_t tokens) {
+  types_.assign(tokens, TokenType::kNormal);
+  if (!metadata.Has(kTypesKey)) return {};
+  BONSAI_ASSIGN(const std::vector<int64_t>* const types, metadata.GetInts(kTypesKey));
+  if (types->size() != tokens) {
+    return Error(ErrorCode::kCorrupt, "{}: {} has {} entries for {} tokens", metadata.source(), kTypesKey,
+                 types->size(), tokens);
   }
-  const auto text_of = [&](int32_t id) { return tokens[static_cast<size_t>(id)]; };
-  pieces_.Reserve(tokens.size(), tokens.size() * 8);
-  std::string bytes;
-  std::array<int32_t, 256> hex_ids;
-  hex_ids.fill(-1);
-  for (size_t i = 0; i < tokens.size(); i++) {
-    const auto id = static_cast<int32_t>(i);
-    const std::string_view text = tokens[i];
-    if (const int32_t first = by_text.Insert(text, id, text_of); first >= 0) {
-      return corrupt(kTokensKey, i, fmt::format("repeats the token of id {}", first));
+  for (size_t i = 0; i < tokens; i++) {
+    const int64_t type = (*types)[i];
+    if (type < 0 || type > static_cast<int64_t>(TokenType::kByte)) {
+      return Corrupt(metadata, kTypesKey, i, fmt::format("is {}; expected 0 to 6", type));
     }
+    types_[i] = static_cast<TokenType>(type);
+  }
+  return {};
+}
+
+Status Vocabulary::ReadPieces(const formats::Metadata& metadata, const TokenTexts& texts, ToBytes to_bytes) {
+  pieces_.Reserve(texts.size(), texts.size() * 8);
+  std::string storage;
+  for (size_t i = 0; i < texts.size(); i++) {
+    const auto id = static_cast<int32_t>(i);
+    const std::string_view text = texts[i];
     if (IsAdded(types_[i])) {
       if (text.empty() || text.size() > AddedTokens::kMaxLength) {
-        return corrupt(
-            kTokensKey, i,
+        return Corrupt(
+            metadata, kTokensKey, i,
             fmt::format("is an added token of {} bytes; expected 1 to {}", text.size(), AddedTokens::kMaxLength));
       }
       added_.Add(text, id);
       pieces_.Add(text);
     } else if (const auto byte = HexByte(text); types_[i] == TokenType::kByte && byte) {
-      hex_ids[*byte] = id;
+      byte_tokens_[*byte] = id;
       pieces_.Add({reinterpret_cast<const char*>(&*byte), 1});
     } else {
-      pieces_.Add(FromAlphabet(text, bytes) ? std::string_view(bytes) : text);
+      pieces_.Add(to_bytes(text, storage));
     }
-  }
-  if (metadata.Has(kUnknownKey)) {
-    BONSAI_ASSIGN(const uint32_t id, metadata.GetU32(kUnknownKey));
-    if (id >= tokens.size()) {
-      return Error(ErrorCode::kCorrupt, "{}: {} is {}, but there are {} tokens", metadata.source(), kUnknownKey, id,
-                   tokens.size());
-    }
-    unknown_ = static_cast<int32_t>(id);
-  }
-  for (size_t b = 0; b < byte_ids_.size(); b++) {
-    const auto byte = static_cast<char>(b);
-    const int32_t id = by_text.Find(ToAlphabet(static_cast<uint8_t>(b)), text_of);
-    // A user-defined "\u00e9" is that text, not the byte E9.
-    const bool usable = id >= 0 && type(id) != TokenType::kControl && piece(id) == std::string_view(&byte, 1);
-    byte_ids_[b] = usable ? id : hex_ids[b];
   }
   return {};
 }
 
-Status Vocabulary::ReadMerges(const formats::Metadata& metadata, const StringIndex& by_text) {
-  BONSAI_ASSIGN(const formats::StringList* const tokens, metadata.GetStrings(kTokensKey));
+Result<MergeTable> ReadMerges(const formats::Metadata& metadata, const Vocabulary& v, const TokenTexts& texts) {
   BONSAI_ASSIGN(const formats::StringList* const merges, metadata.GetStrings(kMergesKey));
-  const auto text_of = [&](int32_t id) { return (*tokens)[static_cast<size_t>(id)]; };
+  if (merges->size() > kMost) {
+    return Error(ErrorCode::kCorrupt, "{}: {} has {} entries; expected up to {}", metadata.source(), kMergesKey,
+                 merges->size(), kMost);
+  }
+  MergeTable table(merges->size(), RandomSeed());
   std::string joined;
   for (size_t i = 0; i < merges->size(); i++) {
     const std::string_view line = (*merges)[i];
-    const auto corrupt = [&](std::string_view what) {
-      return Error(ErrorCode::kCorrupt, "{}: {}[{}] {}", metadata.source(), kMergesKey, i, what);
-    };
+    const auto corrupt = [&](std::string_view what) { return Corrupt(metadata, kMergesKey, i, what); };
     const size_t space = line.find(' ');
     if (space == 0 || space >= line.size() - 1 || line.find(' ', space + 1) != std::string_view::npos) {
       return corrupt("is not two tokens with a space between them");
     }
     const std::string_view left_text = line.substr(0, space), right_text = line.substr(space + 1);
     joined.assign(left_text).append(right_text);
-    const int32_t left = by_text.Find(left_text, text_of), right = by_text.Find(right_text, text_of);
-    const int32_t whole = by_text.Find(joined, text_of);
+    const int32_t left = texts.Find(left_text), right = texts.Find(right_text), whole = texts.Find(joined);
     for (const int32_t id : {left, right, whole}) {
       // What a user types must never become a control token.
-      if (id < 0 || type(id) == TokenType::kControl) return corrupt("names a token that the vocabulary lacks");
+      if (id < 0 || v.type(id) == TokenType::kControl) return corrupt("names a token that the vocabulary lacks");
     }
-    // Always so for tokens in the byte alphabet; it is what makes decoding undo encoding.
-    if (piece(whole).size() != piece(left).size() + piece(right).size() || !piece(whole).starts_with(piece(left)) ||
-        !piece(whole).ends_with(piece(right))) {
+    // Always so for tokens in one alphabet; it is what makes decoding undo encoding.
+    if (v.piece(whole).size() != v.piece(left).size() + v.piece(right).size() ||
+        !v.piece(whole).starts_with(v.piece(left)) || !v.piece(whole).ends_with(v.piece(right))) {
       return corrupt("joins tokens to one that has other bytes");
     }
-    if (!merges_.Add(left, right, {static_cast<uint32_t>(i), whole})) return corrupt("repeats an earlier merge");
+    if (!table.Add(left, right, {static_cast<uint32_t>(i), whole})) return corrupt("repeats an earlier merge");
   }
-  return {};
-}
-
-/// The reference (ignore_merges = false) always merges. A token that its own bytes merge to may be looked up instead,
-/// which is several times faster; one that no sequence of merges reaches must never be.
-void Vocabulary::FindWholePieces() {
-  MergeScratch scratch;
-  std::vector<int32_t> ids;
-  const auto text_of = [&](int32_t id) { return piece(id); };
-  for (int32_t id = 0; id < size(); id++) {
-    if (IsAdded(type(id)) || piece(id).empty()) continue;
-    ids.clear();
-    EncodeByMerging(piece(id), scratch, ids);
-    if (ids.size() == 1 && ids[0] == id) whole_.Insert(piece(id), id, text_of);
-  }
-}
-
-void Vocabulary::EncodePiece(std::string_view piece_text, MergeScratch& scratch, std::vector<int32_t>& out) const {
-  const int32_t id = whole_.Find(piece_text, [&](int32_t i) { return piece(i); });
-  if (id >= 0) {
-    out.push_back(id);
-  } else {
-    EncodeByMerging(piece_text, scratch, out);
-  }
-}
-
-void Vocabulary::EncodeByMerging(std::string_view text, MergeScratch& scratch, std::vector<int32_t>& out) const {
-  constexpr size_t kMost = size_t{1} << 30;  // positions are 32 bits; a longer piece is cut
-  for (; !text.empty(); text.remove_prefix(std::min(kMost, text.size()))) {
-    const size_t begin = out.size();
-    for (const char c : text.substr(0, kMost)) out.push_back(byte_ids_[static_cast<uint8_t>(c)]);
-    out.resize(begin + MergeSymbols(std::span(out).subspan(begin), merges_, scratch));
-    const auto first = out.begin() + static_cast<std::ptrdiff_t>(begin);
-    if (unknown_ >= 0) std::replace(first, out.end(), -1, unknown_);
-    out.erase(std::remove(first, out.end(), -1), out.end());
-  }
+  return table;
 }
 
 }  // namespace bonsai::text
