@@ -7,6 +7,7 @@
 #include "formats/hf_names.h"
 #include "formats/hf_shards.h"
 #include "formats/hf_tensors.h"
+#include "formats/hf_tokenizer.h"
 #include "formats/hf_writer.h"
 
 namespace bonsai::formats {
@@ -57,9 +58,13 @@ Result<std::string> ConfigText(const Metadata& metadata, const HfModel& model, c
 }
 
 /// The recommended sampling, as AddHfGenerationConfig reads it.
-Result<std::string> GenerationText(const Metadata& metadata) {
+Result<std::string> GenerationText(const Metadata& metadata, const HfTokenizerFiles& tokenizer) {
   Json out = Json::object();
   BONSAI_RETURN_IF_ERROR(AddTokenIds(metadata, out));
+  if (tokenizer.generation_config_json) {  // knows when several tokens end a text
+    BONSAI_ASSIGN(const Json ids, ParseJson("generation_config.json", *tokenizer.generation_config_json));
+    out.update(ids);
+  }
   for (const auto& [hf, gguf] :
        {std::pair("temperature", "temp"), std::pair("top_k", "top_k"), std::pair("top_p", "top_p"),
         std::pair("min_p", "min_p"), std::pair("repetition_penalty", "penalty_repeat")}) {
@@ -161,9 +166,16 @@ Result<HfPlan> PlanHfDir(const Metadata& metadata, const HfModel& model, std::ve
   BONSAI_ASSIGN(plan.head_width, HeadWidthOf(metadata, model.arch));
   BONSAI_ASSIGN(const std::optional<MlxQuantization> mlx, QuantizationOf(metadata, plan.tensors));
   BONSAI_ASSIGN(std::string config, ConfigText(metadata, model, plan.tensors, mlx));
-  BONSAI_ASSIGN(std::string generation, GenerationText(metadata));
+  HfTokenizerFiles tokenizer;
+  if (metadata.Has("tokenizer.ggml.model")) {
+    BONSAI_ASSIGN(tokenizer, WriteHfTokenizer(metadata));
+  }
+  BONSAI_ASSIGN(std::string generation, GenerationText(metadata, tokenizer));
   plan.files.push_back(TextFile("config.json", std::move(config)));
   plan.files.push_back(TextFile("generation_config.json", std::move(generation)));
+  if (tokenizer.tokenizer_json) plan.files.push_back(TextFile("tokenizer.json", std::move(*tokenizer.tokenizer_json)));
+  if (tokenizer.tokenizer_config_json)
+    plan.files.push_back(TextFile("tokenizer_config.json", std::move(*tokenizer.tokenizer_config_json)));
   BONSAI_ASSIGN(std::vector<HfPlan::File> shards, Shards(plan, options.shard_bytes));
   for (HfPlan::File& shard : shards) {
     BONSAI_ASSIGN(shard.bytes, HfShardBytes(plan, shard));
