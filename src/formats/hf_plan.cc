@@ -20,13 +20,17 @@ HfPlan::File TextFile(std::string name, std::string text) {
   return {.name = std::move(name), .bytes = bytes, .text = std::move(text)};
 }
 
-/// Ids of special tokens, which Hugging Face has in both configs.
+/// Ids of special tokens, which Hugging Face has in both configs. Some files have 2^32 - 1 for a token that there is
+/// not.
 Status AddTokenIds(const Metadata& metadata, Json& out) {
+  if (!metadata.Has("tokenizer.ggml.tokens")) return {};
+  BONSAI_ASSIGN(const StringList* tokens, metadata.GetStrings("tokenizer.ggml.tokens"));
   for (const auto& [hf, gguf] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"),
                                  std::pair("eos_token_id", "tokenizer.ggml.eos_token_id"),
                                  std::pair("pad_token_id", "tokenizer.ggml.padding_token_id")}) {
     if (!metadata.Has(gguf)) continue;
-    BONSAI_ASSIGN(out[hf], metadata.GetU32(gguf));
+    BONSAI_ASSIGN(const uint32_t id, metadata.GetU32(gguf));
+    if (id < tokens->size()) out[hf] = id;
   }
   return {};
 }
