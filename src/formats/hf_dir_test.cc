@@ -253,7 +253,7 @@ TEST_F(HfDirTest, BitNetRows) {
   // The example of transformers' unpack_weights, its two columns 32 times.
   const uint8_t packed[2][2] = {{0b10100001, 0b00011000}, {0b10010000, 0b00001010}};
   const float unpacked[8][2] = {{0, -1}, {-1, 1}, {-1, 1}, {-1, 1}, {1, 0}, {0, -1}, {1, -1}, {1, -1}};
-  for (const size_t cols : {64, 128, 192, 256}) {
+  for (const size_t cols : {64u, 128u, 192u, 256u}) {
     std::string data;
     for (const auto& row : packed)
       for (size_t c = 0; c < cols; c++) data += static_cast<char>(row[c % 2]);
