@@ -161,6 +161,9 @@ TEST(DoctorTest, JsonSaysWhatRuns) {
   }
   EXPECT_NE(j["kernels"]["Q1_0"]["i8"]["path"], "reference");
   EXPECT_EQ(j["kernels"]["F16"]["i8"]["path"], "float");
+  EXPECT_EQ(j["kernels"]["TQ1_0"]["as"], "TQ2_0");
+  EXPECT_EQ(j["kernels"]["TQ1_0"]["i8"], j["kernels"]["TQ2_0"]["i8"]);
+  EXPECT_FALSE(j["kernels"]["TQ2_0"].contains("as"));
   EXPECT_EQ(j["model"]["largest_context"], j["model"]["trained_context"]);
   EXPECT_EQ(j["model"]["matrices"].size(), 1u);
   EXPECT_TRUE(j["warnings"].is_array());

@@ -109,9 +109,9 @@ Rules ParseRules(const std::string& page) {
 /// Of the C library and POSIX. A header of C++ has neither a dot nor a slash.
 bool IsSystemHeader(const std::string& header) {
   static const std::set<std::string> kNames = {
-      "assert.h", "ctype.h",  "dirent.h", "dlfcn.h",   "errno.h",   "fcntl.h",  "float.h",   "inttypes.h", "limits.h",
-      "malloc.h", "math.h",   "poll.h",   "pthread.h", "sched.h",   "signal.h", "stdbool.h", "stddef.h",   "stdint.h",
-      "stdio.h",  "stdlib.h", "string.h", "strings.h", "termios.h", "time.h",   "unistd.h",  "wchar.h"};
+      "assert.h", "ctype.h",  "dirent.h", "dlfcn.h",  "errno.h",   "fcntl.h",   "float.h",  "fnmatch.h", "inttypes.h",
+      "limits.h", "malloc.h", "math.h",   "poll.h",   "pthread.h", "sched.h",   "signal.h", "stdbool.h", "stddef.h",
+      "stdint.h", "stdio.h",  "stdlib.h", "string.h", "strings.h", "termios.h", "time.h",   "unistd.h",  "wchar.h"};
   return header.find_first_of("./") == std::string::npos || kNames.count(header) > 0 || header.rfind("sys/", 0) == 0 ||
          header.rfind("linux/", 0) == 0;
 }

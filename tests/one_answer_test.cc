@@ -128,9 +128,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"Q1_0", KvType::kF16}, Case{"Q1_0", KvType::kQ8_0}, Case{"Q1_0", KvType::kQ4_0},
                     Case{"Q1_0", KvType::kF32}, Case{"Q2_0", KvType::kF16}, Case{"PQ2_0", KvType::kF16},
                     Case{"TQ2_0", KvType::kF16}, Case{"Q8_0", KvType::kF16}, Case{"F16", KvType::kF16},
-                    Case{"BF16", KvType::kF16}, Case{"F32", KvType::kF16}, Case{"Q1_0", KvType::kF16, "qwen2"},
-                    Case{"F16", KvType::kF16, "llama"}, Case{"F32", KvType::kF16, "llama", 8},
-                    Case{"TQ2_0", KvType::kF16, "bitnet-b1.58"}, Case{"F32", KvType::kF16, "bitnet-b1.58"}),
+                    Case{"BF16", KvType::kF16}, Case{"F32", KvType::kF16}, Case{"TQ1_0", KvType::kF16},
+                    Case{"PTQ1_0", KvType::kF16}, Case{"Q4_0", KvType::kF16}, Case{"Q4_1", KvType::kF16},
+                    Case{"Q1_0", KvType::kF16, "qwen2"}, Case{"F16", KvType::kF16, "llama"},
+                    Case{"F32", KvType::kF16, "llama", 8}, Case{"TQ2_0", KvType::kF16, "bitnet-b1.58"},
+                    Case{"F32", KvType::kF16, "bitnet-b1.58"}),
     NameOf);
 
 }  // namespace

@@ -161,7 +161,8 @@ json KernelsJson(const Report& r) {
     const kernels::WeightKernels w = kernels::DescribeKernels(type, r.cpu.table);
     json i8 = with_isa(w.i8, w.i8_isa);
     if (w.i8 == KernelPath::kTiles) i8["most_singly"] = w.most_singly, i8["most_together"] = w.most_together;
-    all[std::string(type.name)] = {{"i8", i8}, {"f32", with_isa(w.f32, w.f32_isa)}};
+    json& one = all[std::string(type.name)] = {{"i8", i8}, {"f32", with_isa(w.f32, w.f32_isa)}};
+    if (w.as->ggml_id != type.ggml_id) one["as"] = w.as->name;
   }
   return all;
 }
@@ -229,11 +230,15 @@ std::string BatchText(const kernels::WeightKernels& w) {
 }
 
 void PrintKernels(const Report& r) {
-  fmt::print("\nkernels by weight format\n  {:<8} {:<20} {:<28} {}\n", "", "--act i8 (default)", "tokens a pass",
+  fmt::print("\nkernels by weight format\n  {:<10} {:<20} {:<28} {}\n", "", "--act i8 (default)", "tokens a pass",
              "--act f32");
   for (const quant::Type& type : quant::Types()) {
     const kernels::WeightKernels w = kernels::DescribeKernels(type, r.cpu.table);
-    fmt::print("  {:<8} {:<20} {:<28} {}\n", type.name, PathText(w.i8, w.i8_isa), BatchText(w),
+    if (w.as->ggml_id != type.ggml_id) {
+      fmt::print("  {:<10} as {}\n", type.name, w.as->name);
+      continue;
+    }
+    fmt::print("  {:<10} {:<20} {:<28} {}\n", type.name, PathText(w.i8, w.i8_isa), BatchText(w),
                PathText(w.f32, w.f32_isa));
   }
 }

@@ -41,14 +41,15 @@ enum class KernelPath {
 std::string_view KernelPathName(KernelPath path);
 
 struct WeightKernels {
+  const quant::Type* as;        ///< The format that it runs as: its own, or one with the same numbers (runs_as.h).
   KernelPath i8, f32;           ///< With int8 and with float activations.
   std::string i8_isa, f32_isa;  ///< The table it is from; empty for kReference and kFloat.
   /// Of tiles: up to this many tokens go one by one, by a kernel for one token (0: there is none); more go together, at
   /// most so many at a time.
   int64_t most_singly = 0, most_together = 0;
 };
-/// For matrices of whole activation groups (128 columns), with the kernel table that is called `table` (a name of
-/// CpuInfo::isas; the portable one for others).
+/// For matrices of whole activation groups (128 columns) and blocks, with the kernel table that is called `table` (a
+/// name of CpuInfo::isas; the portable one for others).
 WeightKernels DescribeKernels(const quant::Type& type, std::string_view table);
 
 /// Largest cache of CPU 0, bytes; 32 MiB when nothing says.

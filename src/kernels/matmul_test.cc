@@ -43,12 +43,13 @@ struct Shape {
 // Odd row counts, single rows, widths that are no multiple of anything (floats) or end in a short group (Q8_0), widths
 // beyond one decode chunk of 1,024.
 constexpr Shape kShapes[] = {
-    {"Q2_0", 1, 64},      {"Q2_0", 37, 128}, {"Q2_0", 70, 2240}, {"PQ2_0", 70, 2304}, {"TQ2_0", 1, 256},
-    {"TQ2_0", 131, 1280}, {"Q1_0", 1, 128},  {"Q1_0", 37, 256},  {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},
-    {"Q8_0", 65, 160},    {"Q8_0", 7, 2176}, {"F32", 1, 1},      {"F32", 5, 64},      {"F32", 33, 172},
-    {"F16", 17, 172},     {"F16", 3, 1024},  {"F16", 2, 1031},   {"BF16", 9, 65},     {"BF16", 70, 300},
-    {"F32", 2, 2500},     {"Q8_0", 1, 128},  {"Q8_0", 63, 256},  {"Q8_0", 64, 384},   {"Q8_0", 65, 128},
-    {"F16", 65, 1280},
+    {"Q2_0", 1, 64},      {"Q2_0", 37, 128},   {"Q2_0", 70, 2240},     {"PQ2_0", 70, 2304}, {"TQ2_0", 1, 256},
+    {"TQ2_0", 131, 1280}, {"Q1_0", 1, 128},    {"Q1_0", 37, 256},      {"Q1_0", 130, 1152}, {"Q8_0", 3, 32},
+    {"Q8_0", 65, 160},    {"Q8_0", 7, 2176},   {"F32", 1, 1},          {"F32", 5, 64},      {"F32", 33, 172},
+    {"F16", 17, 172},     {"F16", 3, 1024},    {"F16", 2, 1031},       {"BF16", 9, 65},     {"BF16", 70, 300},
+    {"F32", 2, 2500},     {"Q8_0", 1, 128},    {"Q8_0", 63, 256},      {"Q8_0", 64, 384},   {"Q8_0", 65, 128},
+    {"F16", 65, 1280},    {"TQ1_0", 1, 256},   {"TQ1_0", 70, 1280},    {"PTQ1_0", 65, 384}, {"TQ2_0_G128", 37, 128},
+    {"I2_S", 65, 384},    {"Q1_0_G32", 3, 32}, {"Q1_0_G32", 65, 2208}, {"Q4_0", 65, 160},   {"Q4_1", 65, 160},
 };
 
 class MatMulTest : public testing::TestWithParam<std::tuple<Shape, ActType>> {};
@@ -66,7 +67,7 @@ TEST_P(MatMulTest, WithinBoundOfDouble) {
   const auto device = MakeDevice(2, act_type);
   TestMatrix m = MakeMatrix(*device, shape.type, shape.rows, shape.cols, 1);
   const auto act = MakeAct(*device, kTokens, shape.cols, {m.w.get()}, Randoms(kTokens * shape.cols, 2));
-  const bool i8 = act_type == ActType::kI8 && !m.w->spec().type->is_float;
+  const bool i8 = act_type == ActType::kI8 && m.w->spec().type->dot_i8 != nullptr;
   ASSERT_EQ(CpuActOf(*act).has_i8(), i8);
   const auto y = MakeTensor(*device, kTokens, shape.rows);
   const Product product = {m.w.get(), y.get()};
@@ -195,10 +196,10 @@ TEST(MatMulGroupTest, FaultyActivationsReachTheOutput) {
 TEST(MatMulGroupTest, IntegerProductIsTheContractToTheBit) {
   for (const std::string& isa : Isas()) {
     const auto device = MakeDevice(1, ActType::kI8, isa);
-    for (const char* type_name : {"Q1_0", "Q2_0", "PQ2_0", "TQ2_0", "Q8_0"}) {
+    for (const quant::Type& type : quant::Types()) {
+      if (type.dot_i8 == nullptr) continue;
       constexpr int64_t kRows = 20, kCols = 768;
-      TestMatrix m = MakeMatrix(*device, type_name, kRows, kCols, 8);
-      const quant::Type& type = *m.w->spec().type;
+      TestMatrix m = MakeMatrix(*device, type.name, kRows, kCols, 8);
       const auto act = MakeAct(*device, 1, kCols, {m.w.get()}, Randoms(kCols, 9));
       const auto y = MakeTensor(*device, 1, kRows);
       const Product product = {m.w.get(), y.get()};
@@ -216,7 +217,7 @@ TEST(MatMulGroupTest, IntegerProductIsTheContractToTheBit) {
           const float term = scale * static_cast<float>(sums[p]);
           expected = expected + term;
         }
-        ASSERT_EQ(RowOf(*y, 0)[r], expected) << isa << " " << type_name << " row " << r;
+        ASSERT_EQ(RowOf(*y, 0)[r], expected) << isa << " " << type.name << " row " << r;
       }
     }
   }

@@ -194,7 +194,8 @@ class Device {
   /// For tables and logs: "CPU (portable, 2 threads)".
   virtual std::string name() const = 0;
 
-  // Storage. Everything made by a device is used with that device only, and dies before it.
+  // Storage. Everything made by a device is used with that device only, and dies before it. A device may keep a matrix
+  // in another format that holds the same numbers; the matrix's spec() then has that one.
   virtual Result<std::unique_ptr<Matrix>> LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) = 0;
   virtual Result<std::unique_ptr<Vector>> LoadVector(std::span<const float> values) = 0;
   virtual Result<std::unique_ptr<Tensor>> NewTensor(int64_t max_rows, int64_t cols) = 0;

@@ -1,9 +1,10 @@
-// Two-bit weights (Q2_0, TQ2_0): the tile layouts, and products against plain loops over the stored codes, with every
-// code, the extreme activations and every instruction set.
+// Two-bit weights (Q2_0, TQ2_0) and what runs as such: the tile layouts, and products against plain loops over the
+// stored codes, with every code, the extreme activations and every instruction set.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -20,21 +21,30 @@ namespace {
 
 using namespace test;  // NOLINT(build/namespaces)
 
-/// Stored rows with random codes (all of 0..3) and scales of 2^-6..2^-3, either sign.
+/// Writes the scale of a block: fp16 at either end, or of I2_S a float.
+void SetScale(const quant::Type& type, float d, std::byte* block) {
+  const uint16_t half = FloatToHalf(d);
+  const bool last = type.name.find('T') != std::string_view::npos;  // TQ…, PTQ…: all formats of that family
+  if (type.name == "I2_S") {
+    std::memcpy(block, &d, sizeof(d));
+  } else {
+    std::memcpy(block + (last ? type.block_bytes - 2 : 0), &half, sizeof(half));
+  }
+}
+
+/// Stored rows with random codes (all that bytes can mean) and scales of 2^-6..2^-3, either sign.
 std::vector<std::byte> RandomRows(const quant::Type& type, int64_t rows, int64_t cols, uint64_t seed) {
   Rng rng(seed);
   std::vector<std::byte> bytes(static_cast<size_t>(rows) * *type.RowBytes(cols));
   for (std::byte& b : bytes) b = static_cast<std::byte>(rng.Next() & 255);
-  const auto block_bytes = static_cast<size_t>(type.block_bytes);
-  const size_t scale_at = type.name == "TQ2_0" ? block_bytes - 2 : 0;
-  for (size_t at = 0; at < bytes.size(); at += block_bytes) {
-    const uint16_t d = FloatToHalf(static_cast<float>((rng.Uniform() + 0.1) * 0.1 * (rng.Next() % 2 == 0 ? 1 : -1)));
-    std::memcpy(&bytes[at + scale_at], &d, sizeof(d));
+  for (size_t at = 0; at < bytes.size(); at += static_cast<size_t>(type.block_bytes)) {
+    SetScale(type, static_cast<float>((rng.Uniform() + 0.1) * 0.1 * (rng.Next() % 2 == 0 ? 1 : -1)), &bytes[at]);
   }
   return bytes;
 }
 
 struct Loaded {
+  const quant::Type* type;  // as it is stored; the device may keep it as another
   std::unique_ptr<Matrix> w;
   std::vector<std::byte> bytes;
 };
@@ -47,12 +57,12 @@ Loaded Load(Device& device, const char* name, int64_t rows, int64_t cols, std::v
     return {};
   });
   EXPECT_TRUE(w);
-  return {std::move(*w), std::move(bytes)};
+  return {type, std::move(*w), std::move(bytes)};
 }
 
 /// y[t, r] by the contract of kernels/cpu/isa.h, from the stored bytes.
 std::vector<float> Expected(const Loaded& m, Act& act, int64_t tokens) {
-  const quant::Type& type = *m.w->spec().type;
+  const quant::Type& type = *m.type;
   const int64_t rows = m.w->spec().rows, cols = m.w->spec().cols, part = type.dot_weights();
   const auto row_bytes = *type.RowBytes(cols);
   const I8Rows x = CpuActOf(act).i8_rows(0);
@@ -153,8 +163,10 @@ struct Case {
 
 // Several bands and a last one that is not full; widths of one tile, of many, and for Q2_0 of one and a half, which has
 // no tiles.
-constexpr Case kCases[] = {{"Q2_0", 1, 128},    {"Q2_0", 130, 640}, {"Q2_0", 20, 192},   {"PQ2_0", 1, 128},
-                           {"PQ2_0", 130, 640}, {"TQ2_0", 1, 256},  {"TQ2_0", 130, 768}, {"TQ2_0", 70, 17152}};
+constexpr Case kCases[] = {{"Q2_0", 1, 128},    {"Q2_0", 130, 640},  {"Q2_0", 20, 192},    {"PQ2_0", 1, 128},
+                           {"PQ2_0", 130, 640}, {"TQ2_0", 1, 256},   {"TQ2_0", 130, 768},  {"TQ2_0", 70, 17152},
+                           {"TQ1_0", 1, 256},   {"TQ1_0", 130, 768}, {"PTQ1_0", 130, 640}, {"TQ2_0_G128", 130, 640},
+                           {"I2_S", 70, 384}};
 
 class TernaryTest : public testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Cases, TernaryTest, testing::ValuesIn(kCases), [](const auto& tested) {
@@ -181,10 +193,9 @@ TEST_P(TernaryTest, ExtremeCodesAndActivations) {
     const auto device = MakeDevice(1, ActType::kI8, isa);
     for (const int code : {0x00, 0x55, 0xaa, 0xff, 0xe4, 0x1b}) {
       std::vector<std::byte> bytes(static_cast<size_t>(c.rows) * *type.RowBytes(c.cols), static_cast<std::byte>(code));
-      const auto block_bytes = static_cast<size_t>(type.block_bytes);
-      for (size_t at = type.name == "TQ2_0" ? block_bytes - 2 : 0; at < bytes.size(); at += block_bytes) {
-        bytes[at] = std::byte{0}, bytes[at + 1] = std::byte{0x3c};  // d = 1
-      }
+      for (size_t at = 0; at < bytes.size(); at += static_cast<size_t>(type.block_bytes)) SetScale(type, 1, &bytes[at]);
+      std::vector<float> row(static_cast<size_t>(c.cols));
+      type.decode(bytes.data(), row.data(), c.cols);
       const Loaded m = Load(*device, c.type, c.rows, c.cols, bytes);
       for (const int64_t tokens : {1, 7}) {
         std::vector<float> x(static_cast<size_t>(tokens * c.cols), 127.0f);
@@ -193,8 +204,8 @@ TEST_P(TernaryTest, ExtremeCodesAndActivations) {
         const auto act = MakeAct(*device, tokens, c.cols, {m.w.get()}, x);
         const std::vector<float> y = Product1(*device, *m.w, *act, tokens);
         ASSERT_EQ(y, Expected(m, *act, tokens)) << isa << ", code byte " << code << ", " << tokens;
-        if (code == 0xff && tokens == 7) {
-          ASSERT_EQ(y[0], -254.0f * static_cast<float>(c.cols));  // token 0 is -127 throughout; exact below 2^24
+        if (tokens == 7) {  // token 0 is -127 throughout; exact below 2^24
+          ASSERT_EQ(y[0], -127 * std::accumulate(row.begin(), row.end(), 0.0f)) << code;
         }
       }
     }

@@ -194,6 +194,23 @@ TEST_P(CodesTest, EncodeExactlyFindsWhateverTheFormatCanHold) {
   }
 }
 
+TEST(RepackTest, CodesThatHaveACommonDivisor) {
+  // 1025 takes all the bits of fp16, so that the greatest common divisor, code · 1025, is no scale.
+  constexpr float d = 1025;
+  struct Case {
+    const char* type;
+    float code;
+  };
+  for (const Case& c : {Case{"Q8_0", 35}, Case{"Q8_0", 127}, Case{"Q8_0", -128}, Case{"Q4_0", 6}, Case{"Q4_0", -7}}) {
+    const Type& type = *FindByName(c.type);
+    std::vector<float> values(kCols);
+    for (size_t i = 0; i < kCols; i += 3) values[i] = c.code * d;
+    Bytes bytes(*type.RowBytes(kCols));
+    ASSERT_TRUE(EncodeExactly(type, values.data(), bytes.data(), kCols)) << c.type << ", " << c.code;
+    EXPECT_EQ(Decode(type, bytes), values) << c.type << ", " << c.code;
+  }
+}
+
 TEST_P(CodesTest, EncodeExactlyRefusesEverythingElse) {
   const Type& type = GetParam();
   std::vector<float> values(kCols);

@@ -30,14 +30,14 @@ float LeastSquares(const float* x, int64_t n, int8_t* codes) {
   std::vector<float> sorted(static_cast<size_t>(n));
   std::transform(x, x + n, sorted.begin(), [](float v) { return std::fabs(v); });
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  // Keeping k with their mean d leaves Σx² - (Σ kept)²/k. Equal magnitudes are kept together: where parting them is no
-  // worse than keeping none of them they are d/2, and then keeping all is no worse either.
+  // Keeping k with their mean d leaves Σx² - (Σ kept)²/k. Equal magnitudes are kept together: (sum + j·m)²/(k + j) is
+  // convex in j, so it is largest at one end.
   double sum = 0, best = 0, d = 0;
   float least = std::numeric_limits<float>::infinity();
   for (size_t k = 1; k <= sorted.size() && sorted[k - 1] > 0; ++k) {
     sum += sorted[k - 1];
     const double gain = sum / static_cast<double>(k) * sum;
-    if (gain <= best || (k < sorted.size() && sorted[k] == sorted[k - 1])) continue;
+    if (gain <= best) continue;
     best = gain, d = sum / static_cast<double>(k), least = sorted[k - 1];
   }
   Threshold(

@@ -18,7 +18,6 @@
 #include <cstring>
 
 #include "kernels/cpu/tiles_avx2.h"
-#include "quant/types/q1_0.h"  // for the layout: its functions are not called
 
 #define BONSAI_TARGET "avx2,f16c"
 #include "kernels/cpu/isa_begin.h"
@@ -28,8 +27,7 @@ namespace {
 
 constexpr int64_t kGroup = 128;
 constexpr int64_t kMostSingly = 6;
-constexpr int64_t kBlockBytes = 18;
-static_assert(sizeof(quant::q1_0::Block) == kBlockBytes && quant::q1_0::kWeights == kGroup);
+constexpr int64_t kBlockBytes = 18;  // quant/types/q1_0.h, not included: this object may define none of its functions
 
 __m256i Load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 void Store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/machine.h"
+#include "kernels/cpu/runs_as.h"
 #include "kernels/cpu/select.h"
 #include "kernels/ref/ref.h"
 
@@ -84,6 +85,8 @@ std::string CpuDevice::name() const {
 }
 
 Result<std::unique_ptr<Matrix>> CpuDevice::LoadMatrix(const MatrixSpec& spec, const ReadRowsFn& read) {
+  const quant::Type& as = RunsAs(*spec.type, spec.cols);
+  if (&as != spec.type) return LoadMatrix({&as, spec.rows, spec.cols}, Repacked(*spec.type, as, spec.cols, read));
   const TileKernels* tiles = Tiles(spec);
   if (tiles != nullptr) BONSAI_RETURN_IF_ERROR(tile_scratch_.Fit(*tiles, pool_.threads()));
   return CpuMatrix::Load(spec, KernelsFor(table_, *spec.type), tiles, pool_, read);
@@ -119,7 +122,10 @@ Result<std::unique_ptr<KvStore>> CpuDevice::NewKvStore(const KvSpec& spec) {
   return std::unique_ptr<KvStore>(new CpuKvStore(spec));
 }
 
-uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const { return CpuMatrix::Bytes(spec, Tiles(spec)); }
+uint64_t CpuDevice::MatrixBytes(const MatrixSpec& spec) const {
+  const MatrixSpec kept = {&RunsAs(*spec.type, spec.cols), spec.rows, spec.cols};
+  return CpuMatrix::Bytes(kept, Tiles(kept));
+}
 
 uint64_t CpuDevice::TensorBytes(int64_t max_rows, int64_t cols) const { return CpuTensor::Bytes(max_rows, cols); }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "kernels/cpu/runs_as.h"
 #include "kernels/cpu/select.h"
 #include "kernels/ref/ref.h"
 
@@ -177,12 +178,13 @@ Result<CpuInfo> DescribeCpu() {
   return info;
 }
 
-WeightKernels DescribeKernels(const quant::Type& type, std::string_view name) {
+WeightKernels DescribeKernels(const quant::Type& stored, std::string_view name) {
+  const quant::Type& type = cpu::RunsAs(stored, ref::kDecodeChunk);
   const KernelTable* table = &kPortableKernels;
   for (const KernelTable* t : AllKernelTables())
     if (t->name == name) table = t;
   const KernelTable* f32 = OwnerOf(table, type, &RowKernels::f32, F32RowsKernel{ref::RowsF32});
-  WeightKernels w = {KernelPath::kFloat, PathOf(f32), "", f32 != nullptr ? f32->name : ""};
+  WeightKernels w = {&type, KernelPath::kFloat, PathOf(f32), "", f32 != nullptr ? f32->name : ""};
   if (KernelsFor(*table, type).i8 == nullptr) return w;
   const TileKernels* tiles = TilesFor(*table, type, quant::kActGroup);
   const KernelTable* i8 = OwnerOf(table, type, &RowKernels::i8, I8RowKernel{ref::RowI8});

@@ -106,15 +106,16 @@ TEST(SelectTest, KernelsForFallsBack) {
   }
 }
 
-TEST(SelectTest, TilesForEveryIntegerFormatWhereThereAreVectors) {
+TEST(SelectTest, TilesForTheFormatsOfModelsWhereThereAreVectors) {
   for (const KernelTable* table : AllKernelTables()) {
     std::set<uint32_t> formats;
     for (const TileKernels* tiles : TilesOf(*table)) EXPECT_TRUE(formats.insert(tiles->ggml_id).second) << table->name;
     for (const quant::Type& type : quant::Types()) {
+      const std::string_view name = type.name;
+      const bool coded = name == "Q1_0" || name == "Q2_0" || name == "PQ2_0" || name == "TQ2_0";
       // Not yet on ARM: Q8_0.
-      const bool vectors = (table->needs & kCpuAvx2) != 0 || (table->needs != 0 && type.name != "Q8_0");
-      const bool tiled = vectors && !type.is_float;
-      EXPECT_EQ(TilesFor(*table, type, 256) != nullptr, tiled) << table->name << ", " << type.name;
+      const bool tiled = (coded && table->needs != 0) || (name == "Q8_0" && (table->needs & kCpuAvx2) != 0);
+      EXPECT_EQ(TilesFor(*table, type, 256) != nullptr, tiled) << table->name << ", " << name;
       EXPECT_EQ(TilesFor(*table, type, 160), nullptr) << "not whole groups";
     }
   }
