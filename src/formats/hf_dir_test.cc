@@ -158,6 +158,39 @@ TEST_F(HfDirTest, QuantisationsThatAreNotRead) {
   EXPECT_NE(Open(), nullptr);
 }
 
+TEST_F(HfDirTest, MlxMatricesWhosePartsDoNotFit) {
+  const std::string config = Config("Qwen3ForCausalLM", R"(,"quantization":{"bits":1,"group_size":64})");
+  const std::string codes(16, '\1'), floats(4, '\0');
+  const StoredTensor weight{"lm_head.weight", "U32", {2, 2}, codes}, scales{"lm_head.scales", "F16", {2, 1}, floats},
+      biases{"lm_head.biases", "F16", {2, 1}, floats};
+  WriteModel(config, {weight, scales, biases});
+  const auto file = Open();
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ(file->tensors()[0].shape, (std::vector<uint64_t>{2, 64}));
+  EXPECT_EQ(file->tensors()[0].stored, "MLX 1 bit, group 64");
+  const std::pair<std::vector<StoredTensor>, const char*> cases[] = {
+      {{weight, scales}, "it has scales and no biases"},
+      {{{"lm_head.weight", "I32", {2, 2}, codes}, scales, biases}, "not a matrix of U32"},
+      {{{"lm_head.weight", "U32", {4}, codes}, scales, biases}, "not a matrix of U32"},
+      {{{"lm_head.weight", "U32", {4, 1}, codes}, scales, biases}, "rows of 32 weights, not whole groups of 64"},
+      {{weight, {"lm_head.scales", "F16", {1, 2}, floats}, biases}, "shape [1, 2], expected [2, 1]"},
+      {{weight, scales, {"lm_head.biases", "F16", {2}, floats}}, "shape [2], expected [2, 1]"},
+      {{weight, {"lm_head.scales", "I16", {2, 1}, floats}, biases}, "stored as I16, expected F16"},
+      {{{"lm_head.weight", "U32", {2, 0}, ""},
+        {"lm_head.scales", "F16", {2, 0}, ""},
+        {"lm_head.biases", "F16", {2, 0}, ""}},
+       "a dimension of 0"},
+      {{{"lm_head.weight", "U32", {0, UINT64_MAX}, ""}, scales, biases}, "not whole groups"},
+  };
+  for (const auto& [tensors, why] : cases) {
+    WriteModel(config, tensors);
+    ExpectFailure(ErrorCode::kCorrupt, why);
+  }
+  // Scales without a matrix are no scales of anything.
+  WriteModel(config, {scales});
+  ExpectFailure(ErrorCode::kUnsupported, "tensor 'lm_head.scales'");
+}
+
 TEST_F(HfDirTest, WhatADirectoryHoldsInstead) {
   ExpectFailure(ErrorCode::kNotFound, "no model in this directory");
   Write("pytorch_model.bin", "");

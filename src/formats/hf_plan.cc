@@ -1,7 +1,6 @@
 // The plan of a directory: names, sizes and small files (see hf_writer.h).
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <cstdlib>
 
 #include "base/json.h"
 #include "formats/hf_names.h"
@@ -74,12 +73,13 @@ Result<std::string> GenerationText(const Metadata& metadata, const HfTokenizerFi
         std::pair("min_p", "min_p"), std::pair("repetition_penalty", "penalty_repeat")}) {
     const std::string key = std::string("general.sampling.") + gguf;
     if (!metadata.Has(key)) continue;
+    if (std::string_view(hf) == "top_k") {
+      BONSAI_ASSIGN(out[hf], metadata.GetU32(key));
+      continue;
+    }
     BONSAI_ASSIGN(const float value, metadata.GetF32(key));
     // As people write it: 0.6, not the 0.6000000238418579 that the float is.
-    if (std::string_view(hf) == "top_k")
-      out[hf] = static_cast<int64_t>(value);
-    else
-      out[hf] = std::stod(fmt::format("{}", value));
+    out[hf] = std::strtod(fmt::format("{}", value).c_str(), nullptr);
   }
   // Temperature 0 is not a temperature there, but no sampling.
   const auto temperature = out.find("temperature");

@@ -195,9 +195,13 @@ Result<std::vector<TensorInfo>> MapHfTensors(const HfContext& context) { return 
 
 Result<uint32_t> HeadWidthOf(const Metadata& metadata, std::string_view arch) {
   const std::string prefix = std::string(arch) + ".";
-  if (metadata.Has(prefix + "attention.key_length")) return metadata.GetU32(prefix + "attention.key_length");
-  BONSAI_ASSIGN(const uint32_t width, metadata.GetU32(prefix + "embedding_length"));
-  BONSAI_ASSIGN(const uint32_t heads, metadata.GetU32(prefix + "attention.head_count"));
+  uint32_t width = 0, heads = 1;
+  if (metadata.Has(prefix + "attention.key_length")) {
+    BONSAI_ASSIGN(width, metadata.GetU32(prefix + "attention.key_length"));
+  } else {
+    BONSAI_ASSIGN(width, metadata.GetU32(prefix + "embedding_length"));
+    BONSAI_ASSIGN(heads, metadata.GetU32(prefix + "attention.head_count"));
+  }
   if (heads == 0 || width / heads == 0)
     return Error(ErrorCode::kCorrupt, "{}: {} heads share {} columns", metadata.source(), heads, width);
   return width / heads;
