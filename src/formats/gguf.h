@@ -22,6 +22,12 @@ namespace bonsai::formats {
 /// kUnsupported names version, type or part of a split model, or a header above 256 MiB or 65,536 keys.
 Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source, const OpenOptions& options = {});
 
+/// The same for a file at a path. One of a split model (NAME-00002-of-00003.gguf) is opened with the others, which lie
+/// in its directory: metadata are the first file's, without the keys `split.*`. A file that is absent, is another's or
+/// holds a tensor again is an error that names it. `source` is the file at `path`, opened.
+Result<std::unique_ptr<ModelFile>> OpenGgufPath(std::unique_ptr<ByteSource> source, const std::string& path,
+                                                const OpenOptions& options = {});
+
 /// A tensor to write: `bytes` must equal what type and shape imply.
 struct GgufTensor {
   std::string name;
@@ -29,10 +35,15 @@ struct GgufTensor {
   const quant::Type* type = nullptr;
 };
 
-/// Writes version 3 to `sink`, in order, in chunks. `fill(i, emit)` is called once for each tensor and must emit
-/// exactly its bytes, in any number of pieces. `general.alignment` is taken from the metadata (default 32).
+/// Where written bytes go, in order; and what emits the bytes of tensor `i` there, in any number of pieces.
 using GgufSink = std::function<Status(std::span<const std::byte>)>;
 using GgufFill = std::function<Status(size_t tensor, const GgufSink& emit)>;
+
+/// Hands what fill(i, …) emits to `sink`; kInvalidArgument, naming the tensor, unless it is exactly `bytes`.
+Status EmitExactly(std::string_view name, uint64_t bytes, size_t i, const GgufFill& fill, const GgufSink& sink);
+
+/// Writes version 3 to `sink`, in order, in chunks. `fill(i, emit)` is called once for each tensor and must emit
+/// exactly its bytes, in any number of pieces. `general.alignment` is taken from the metadata (default 32).
 Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
                  const GgufSink& sink);
 /// Bytes that WriteGguf writes. The same errors.

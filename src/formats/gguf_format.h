@@ -6,10 +6,10 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
-#include "formats/metadata.h"
-#include "quant/types.h"
+#include "formats/model_file.h"
 
 namespace bonsai::formats::gguf {
 
@@ -17,6 +17,7 @@ static_assert(std::endian::native == std::endian::little, "numbers are copied as
 
 inline constexpr std::string_view kMagic = "GGUF";
 inline constexpr std::string_view kAlignmentKey = "general.alignment";
+inline constexpr std::string_view kSplitCountKey = "split.count";
 inline constexpr uint64_t kDefaultAlignment = 32;
 inline constexpr uint64_t kMaxAlignment = 1 << 20;
 inline constexpr uint64_t kMaxKeyBytes = 65535;  // of the specification
@@ -44,6 +45,23 @@ std::string NameProblem(std::string_view name, uint64_t max);
 /// Bytes of a tensor, shape slowest first. kCorrupt when the number of dimensions is not 1..4, one is zero, rows are no
 /// whole blocks, or the number of weights or bytes exceeds 2^63 - 1. The message does not name the tensor.
 Result<uint64_t> TensorBytes(const quant::Type& type, std::span<const uint64_t> shape);
+
+/// Which file of a split model this is: keys split.no, split.count, split.tensors.count.
+struct Split {
+  uint32_t number = 0;              ///< From 0.
+  uint32_t count = 1;               ///< Files; 1: not split.
+  std::optional<uint32_t> tensors;  ///< In all files together.
+  uint64_t key_at = 0;              ///< Byte of split.count's value, for messages.
+};
+
+/// What OpenGguf() promises, for one file; `split` is not judged.
+struct Header {
+  uint32_t version;
+  Metadata metadata;
+  std::vector<TensorInfo> tensors;  ///< Of part 0.
+  Split split;
+};
+Result<Header> ReadHeader(const ByteSource& source, const OpenOptions& options);
 
 /// Calls f(T{}) with the C++ type T in which the file stores a number of this kind (bool: uint8_t); false, without a
 /// call, when the kind is no number.

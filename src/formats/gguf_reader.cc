@@ -152,11 +152,11 @@ Result<Value> ReadValue(HeaderCursor& in) {
 struct Keys {
   Metadata metadata;
   uint64_t alignment = gguf::kDefaultAlignment;
+  uint64_t split_at = 0;  // the value of split.count; 0: there is none
 };
 
 Result<Keys> ReadKeys(HeaderCursor& in, uint64_t count) {
   Keys keys{Metadata(in.file())};
-  uint64_t split_at = 0;
   for (uint64_t i = 0; i < count; i++) {
     in.SetContext(fmt::format("key {} of {}", i + 1, count));
     const uint64_t key_at = in.position();
@@ -170,20 +170,29 @@ Result<Keys> ReadKeys(HeaderCursor& in, uint64_t count) {
         return in.Fail(ErrorCode::kCorrupt, value_at, "not a power of two from 8 to {}", gguf::kMaxAlignment);
       keys.alignment = *alignment;
     }
-    if (key == "split.count") split_at = value_at;
+    if (key == gguf::kSplitCountKey) keys.split_at = value_at;
     BONSAI_RETURN_IF_ERROR(keys.metadata.Add(std::move(key), std::move(value)));
   }
-  // Parts of a split model hold some of the tensors each.
-  if (split_at != 0) {
-    const Result<uint32_t> parts = keys.metadata.GetU32("split.count");
-    in.SetContext("key 'split.count'");
-    if (!parts) return in.Fail(ErrorCode::kCorrupt, split_at, "not a number of files");
-    if (*parts > 1)
-      return in.Fail(ErrorCode::kUnsupported, split_at,
-                     "this is file {} of {} of a split model, which is not supported; merge them into one first",
-                     uint64_t{keys.metadata.GetU32Or("split.no", 0).value_or(0)} + 1, *parts);
-  }
   return keys;
+}
+
+/// Which part of a split model the file says it is.
+Result<gguf::Split> ReadSplit(HeaderCursor& in, const Keys& keys) {
+  gguf::Split split;
+  if (keys.split_at == 0) return split;
+  split.key_at = keys.split_at;
+  in.SetContext(fmt::format("key '{}'", gguf::kSplitCountKey));
+  const Result<uint32_t> count = keys.metadata.GetU32(gguf::kSplitCountKey);
+  if (!count) return in.Fail(ErrorCode::kCorrupt, keys.split_at, "not a number of files");
+  split.count = std::max(*count, 1u);
+  if (split.count == 1) return split;
+  BONSAI_ASSIGN(split.number, keys.metadata.GetU32Or("split.no", 0));
+  if (split.number >= split.count)
+    return in.Fail(ErrorCode::kCorrupt, keys.split_at, "this is file {} of {} (key 'split.no')",
+                   uint64_t{split.number} + 1, split.count);
+  if (!keys.metadata.Has("split.tensors.count")) return split;
+  BONSAI_ASSIGN(split.tensors, keys.metadata.GetU32("split.tensors.count"));
+  return split;
 }
 
 /// The table of tensors as it is read. Beside tensors[i]: the byte at which its entry starts, its type id, and the
@@ -326,17 +335,29 @@ Status CheckDisjoint(HeaderCursor& in, const TensorTable& table) {
 
 }  // namespace
 
-Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source, const OpenOptions& options) {
-  HeaderCursor in(*source, gguf::kMaxHeaderBytes);
+Result<gguf::Header> gguf::ReadHeader(const ByteSource& source, const OpenOptions& options) {
+  HeaderCursor in(source, kMaxHeaderBytes);
   BONSAI_ASSIGN(const Counts counts, ReadCounts(in));
   BONSAI_ASSIGN(Keys keys, ReadKeys(in, counts.keys));
   BONSAI_ASSIGN(TensorTable table, ReadTensors(in, counts.tensors, keys.alignment));
   BONSAI_RETURN_IF_ERROR(CheckNamesDiffer(in, table));
   BONSAI_RETURN_IF_ERROR(Locate(in, table, AlignUp(in.position(), keys.alignment)));
-  BONSAI_RETURN_IF_ERROR(ResolveIds(*source, keys.alignment, options, table));
+  BONSAI_RETURN_IF_ERROR(ResolveIds(source, keys.alignment, options, table));
   BONSAI_RETURN_IF_ERROR(CheckDisjoint(in, table));
-  return std::make_unique<ModelFile>(std::move(source), fmt::format("GGUF v{}", counts.version),
-                                     std::move(keys.metadata), std::move(table.tensors));
+  BONSAI_ASSIGN(const Split split, ReadSplit(in, keys));
+  return Header{counts.version, std::move(keys.metadata), std::move(table.tensors), split};
+}
+
+Result<std::unique_ptr<ModelFile>> OpenGguf(std::unique_ptr<ByteSource> source, const OpenOptions& options) {
+  BONSAI_ASSIGN(gguf::Header header, gguf::ReadHeader(*source, options));
+  if (header.split.count > 1)
+    return Error(ErrorCode::kUnsupported,
+                 "{}: key '{}' (byte {}): this is file {} of {} of a split model; open it by its path, with the others "
+                 "beside it",
+                 source->name(), gguf::kSplitCountKey, header.split.key_at, header.split.number + 1,
+                 header.split.count);
+  return std::make_unique<ModelFile>(std::move(source), fmt::format("GGUF v{}", header.version),
+                                     std::move(header.metadata), std::move(header.tensors));
 }
 
 }  // namespace bonsai::formats

@@ -189,30 +189,6 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
   }
 }
 
-Status PutTensorData(Output& out, const std::vector<GgufTensor>& tensors, const std::vector<uint64_t>& sizes,
-                     uint64_t alignment, const GgufFill& fill) {
-  for (size_t i = 0; i < tensors.size(); i++) {
-    uint64_t left = sizes[i];
-    const auto wrong_size = [&](std::string_view how) {
-      return Error(ErrorCode::kInvalidArgument, "tensor {}: {} than its {} bytes were given", Quote(tensors[i].name),
-                   how, sizes[i]);
-    };
-    const GgufSink put = [&](std::span<const std::byte> bytes) -> Status { return out.Put(bytes), out.status(); };
-    const bool i2s = tensors[i].type->file_id == gguf::kI2sId;
-    gguf::I2sWriter i2s_writer;
-    const GgufSink emit = [&](std::span<const std::byte> bytes) -> Status {
-      if (bytes.size() > left) return wrong_size("more");
-      left -= bytes.size();
-      return i2s ? i2s_writer.Put(bytes, put) : put(bytes);
-    };
-    BONSAI_RETURN_IF_ERROR(fill(i, emit));
-    if (left != 0) return wrong_size("fewer");
-    if (i2s) BONSAI_RETURN_IF_ERROR(i2s_writer.Finish(put));
-    out.Pad(alignment);
-  }
-  return {};
-}
-
 struct Layout {
   uint64_t alignment;
   std::vector<uint64_t> sizes;  ///< Bytes of each tensor.
@@ -238,11 +214,35 @@ Result<Layout> PutHeader(Output& out, const Metadata& metadata, const std::vecto
 
 }  // namespace
 
+Status EmitExactly(std::string_view name, uint64_t bytes, size_t i, const GgufFill& fill, const GgufSink& sink) {
+  uint64_t left = bytes;
+  const auto wrong_size = [&](std::string_view how) {
+    return Error(ErrorCode::kInvalidArgument, "tensor {}: {} than its {} bytes were given", Quote(name), how, bytes);
+  };
+  BONSAI_RETURN_IF_ERROR(fill(i, [&](std::span<const std::byte> piece) -> Status {
+    if (piece.size() > left) return wrong_size("more");
+    left -= piece.size();
+    return sink(piece);
+  }));
+  if (left != 0) return wrong_size("fewer");
+  return {};
+}
+
 Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensors, const GgufFill& fill,
                  const GgufSink& sink) {
   Output out(sink);
   BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
-  BONSAI_RETURN_IF_ERROR(PutTensorData(out, tensors, layout.sizes, layout.alignment, fill));
+  const GgufSink put = [&](std::span<const std::byte> piece) { return out.Put(piece), out.status(); };
+  for (size_t i = 0; i < tensors.size(); i++) {
+    const bool i2s = tensors[i].type->file_id == gguf::kI2sId;
+    gguf::I2sWriter i2s_writer;
+    const GgufSink emit = [&](std::span<const std::byte> piece) {
+      return i2s ? i2s_writer.Put(piece, put) : put(piece);
+    };
+    BONSAI_RETURN_IF_ERROR(EmitExactly(tensors[i].name, layout.sizes[i], i, fill, emit));
+    if (i2s) BONSAI_RETURN_IF_ERROR(i2s_writer.Finish(put));
+    out.Pad(layout.alignment);
+  }
   out.Flush();
   return out.status();
 }

@@ -1,5 +1,5 @@
-// A model file, opened: metadata, a table of tensors, and their bytes on demand. Containers (GGUF; later safetensors,
-// MLX) differ only in how this is filled in.
+// A model file, opened: metadata, a table of tensors, and their bytes on demand. Containers (GGUF, Hugging Face
+// directories) differ only in how this is filled in.
 #pragma once
 
 #include <cstddef>

@@ -21,11 +21,8 @@ std::string FailureOf(const std::string& bytes) {
 }
 
 TEST(OpenModelTest, ForeignFilesAreNamed) {
-  FileBytes safetensors;
-  safetensors.U64(2).bytes += "{}";
   const std::pair<std::string, const char*> cases[] = {
       {"", "an empty file"},
-      {safetensors.bytes, "safetensors"},
       {"PK\x03\x04rest", "zip"},
       {"\x80\x02}q", "pickle"},
       {"\r\n<!DOCTYPE html><html>", "web page"},
@@ -43,14 +40,20 @@ TEST(OpenModelTest, ForeignFilesAreNamed) {
   for (const auto& [bytes, words] : cases) {
     const std::string message = FailureOf(bytes);
     EXPECT_NE(message.find(words), std::string::npos) << message;
-    EXPECT_TRUE(message.ends_with("; supported: GGUF")) << message;
+    EXPECT_TRUE(message.ends_with("; supported: GGUF, safetensors")) << message;
   }
 }
 
-TEST(OpenModelTest, LengthOfASafetensorsHeaderMustFit) {
+TEST(OpenModelTest, SafetensorsNeedTheirDirectory) {
   FileBytes f;
-  f.U64(3).bytes += "{}";  // three bytes promised, two there
-  EXPECT_EQ(FailureOf(f.bytes).find("safetensors"), std::string::npos);
+  f.U64(2).bytes += "{}";
+  const auto file = OpenBytes(f.bytes);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code(), ErrorCode::kUnsupported);
+  EXPECT_NE(file.error().message().find("open it by its path"), std::string::npos) << file.error().message();
+  FileBytes longer;
+  longer.U64(3).bytes += "{}";  // three bytes promised, two there
+  EXPECT_NE(FailureOf(longer.bytes).find("unknown kind"), std::string::npos);
 }
 
 TEST(ModelFileTest, ReadsAnyRows) {

@@ -2,21 +2,56 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "formats/gguf.h"
+#include "formats/hf_dir.h"
 #include "formats/model_file.h"
 
 namespace bonsai::formats {
 namespace {
 
-struct Container {
-  std::string_view name;
-  bool (*matches)(std::string_view head);
-  Result<std::unique_ptr<ModelFile>> (*open)(std::unique_ptr<ByteSource> source, const OpenOptions& options);
+/// Where a model's first bytes were found. `path` is empty when they have no place among other files.
+struct Opened {
+  std::unique_ptr<ByteSource> source;
+  std::string path;
 };
 
+struct Container {
+  std::string_view name;
+  bool (*matches)(std::string_view head, uint64_t size);
+  Result<std::unique_ptr<ModelFile>> (*open)(Opened opened, const OpenOptions& options);
+};
+
+bool LooksLikeGguf(std::string_view head, uint64_t) { return head.starts_with("GGUF"); }
+
+Result<std::unique_ptr<ModelFile>> OpenAnyGguf(Opened opened, const OpenOptions& options) {
+  if (opened.path.empty()) return OpenGguf(std::move(opened.source), options);
+  return OpenGgufPath(std::move(opened.source), opened.path, options);
+}
+
+/// The length of a JSON object in 64 bits, then the object.
+bool LooksLikeSafetensors(std::string_view head, uint64_t size) {
+  if (head.size() < 9 || head[8] != '{') return false;
+  uint64_t length = 0;
+  std::memcpy(&length, head.data(), sizeof length);
+  return length >= 2 && length <= size - 8;
+}
+
+/// The weights alone say neither what model it is nor what its tokens are: the directory does.
+Result<std::unique_ptr<ModelFile>> OpenSafetensors(Opened opened, const OpenOptions& options) {
+  if (opened.path.empty())
+    return Error(ErrorCode::kUnsupported,
+                 "{}: a safetensors file without its directory; open it by its path, with config.json beside it",
+                 opened.source->name());
+  const std::filesystem::path path(opened.path);
+  return OpenHfDir(path.parent_path().string(), path.filename().string(), options);
+}
+
 constexpr Container kContainers[] = {
-    {"GGUF", [](std::string_view head) { return head.starts_with("GGUF"); }, OpenGguf},
+    {"GGUF", LooksLikeGguf, OpenAnyGguf},
+    {"safetensors", LooksLikeSafetensors, OpenSafetensors},
 };
 
 /// What people hand us by mistake, and what to do about it.
@@ -34,8 +69,8 @@ constexpr Foreign kForeign[] = {
     {"fmgg", kOldGgml},
     {"tjgg", kOldGgml},
     {"algg", kOldGgml},
-    {"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint; convert it to GGUF"},
-    {"\x80\x02", "a Python pickle, perhaps a PyTorch checkpoint; convert it to GGUF"},
+    {"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint; convert it to GGUF or safetensors"},
+    {"\x80\x02", "a Python pickle, perhaps a PyTorch checkpoint; convert it to GGUF or safetensors"},
     {"version https://git-lfs", "a Git LFS pointer, not the file itself; run 'git lfs pull'"},
     {"<!doctype", kPage},
     {"<html", kPage},
@@ -45,11 +80,11 @@ constexpr Foreign kForeign[] = {
      "7zXZ",
      "xz data; decompress it first"},
     {"\x28\xb5\x2f\xfd", "zstd data; decompress it first"},
-    {"\x89HDF", "an HDF5 file; convert it to GGUF"},
+    {"\x89HDF", "an HDF5 file; convert it to GGUF or safetensors"},
     {"\x7f"
      "ELF",
      "a program"},
-    {"{", "JSON text, perhaps the config.json beside the weights"},
+    {"{", "JSON text, perhaps the config.json beside the weights; name its directory"},
 };
 
 constexpr size_t kHead = 64;  // bytes looked at
@@ -63,17 +98,8 @@ std::string Folded(std::string_view head) {
   return out;
 }
 
-/// Safetensors: the length of a JSON object in 64 bits, then the object.
-bool LooksLikeSafetensors(std::string_view head, uint64_t size) {
-  if (head.size() < 9 || head[8] != '{') return false;
-  uint64_t length = 0;
-  std::memcpy(&length, head.data(), sizeof length);
-  return length >= 2 && length <= size - 8;
-}
-
-std::string Describe(std::string_view head, uint64_t size) {
+std::string Describe(std::string_view head) {
   if (head.empty()) return "an empty file";
-  if (LooksLikeSafetensors(head, size)) return "a safetensors file, which is not supported yet; convert it to GGUF";
   const std::string folded = Folded(head);
   for (const Foreign& f : kForeign)
     if (head.starts_with(f.magic) || folded.starts_with(f.magic)) return std::string(f.what);
@@ -84,26 +110,35 @@ std::string Describe(std::string_view head, uint64_t size) {
   return fmt::format("of an unknown kind (its first bytes are{})", hex);
 }
 
-}  // namespace
-
-Result<std::unique_ptr<ModelFile>> OpenModel(std::unique_ptr<ByteSource> source, const OpenOptions& options) {
+Result<std::unique_ptr<ModelFile>> Open(Opened opened, const OpenOptions& options) {
   std::array<std::byte, kHead> bytes{};
-  const auto length = static_cast<size_t>(std::min<uint64_t>(bytes.size(), source->size()));
-  BONSAI_RETURN_IF_ERROR(source->ReadAt(0, std::span(bytes).first(length)));
+  const uint64_t size = opened.source->size();
+  const auto length = static_cast<size_t>(std::min<uint64_t>(bytes.size(), size));
+  BONSAI_RETURN_IF_ERROR(opened.source->ReadAt(0, std::span(bytes).first(length)));
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()), length);
   std::string known;
   for (const Container& c : kContainers) {
-    if (c.matches(head)) return c.open(std::move(source), options);
+    if (c.matches(head, size)) return c.open(std::move(opened), options);
     known += known.empty() ? "" : ", ";
     known += c.name;
   }
-  return Error(ErrorCode::kUnsupported, "{}: not a model (byte 0): it is {}; supported: {}", source->name(),
-               Describe(head, source->size()), known);
+  return Error(ErrorCode::kUnsupported, "{}: not a model (byte 0): it is {}; supported: {}", opened.source->name(),
+               Describe(head), known);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ModelFile>> OpenModel(std::unique_ptr<ByteSource> source, const OpenOptions& options) {
+  return Open({std::move(source), {}}, options);
 }
 
 Result<std::unique_ptr<ModelFile>> OpenModelPath(const std::string& path, const OpenOptions& options) {
+  std::error_code error;
+  const std::filesystem::path file(path);
+  if (std::filesystem::is_directory(file, error)) return OpenHfDir(path, {}, options);
+  if (path.ends_with(kHfIndexSuffix)) return OpenHfDir(file.parent_path().string(), file.filename().string(), options);
   BONSAI_ASSIGN(auto source, OpenFile(path));
-  return OpenModel(std::move(source), options);
+  return Open({std::move(source), path}, options);
 }
 
 }  // namespace bonsai::formats
