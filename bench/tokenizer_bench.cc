@@ -17,7 +17,7 @@ namespace {
 const formats::Metadata& Vocabulary() {
   static const formats::Metadata metadata = [] {
     const std::string folder = test::DataPath("tokenizer/qwen");
-    return folder.empty() ? SmallVocabulary().Build() : QwenVocabulary(folder).Build();
+    return folder.empty() ? SmallVocabulary().Build() : QwenMetadata(folder);
   }();
   return metadata;
 }
