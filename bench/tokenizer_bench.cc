@@ -9,6 +9,7 @@
 #include "tests/support.h"
 #include "text/nfc.h"
 #include "text/test_qwen_vocabulary.h"
+#include "text/test_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {
