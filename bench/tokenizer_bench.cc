@@ -9,6 +9,7 @@
 #include "tests/support.h"
 #include "text/nfc.h"
 #include "text/test_qwen_vocabulary.h"
+#include "text/test_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {
@@ -17,7 +18,7 @@ namespace {
 const formats::Metadata& Vocabulary() {
   static const formats::Metadata metadata = [] {
     const std::string folder = test::DataPath("tokenizer/qwen");
-    return folder.empty() ? SmallVocabulary().Build() : QwenVocabulary(folder).Build();
+    return folder.empty() ? SmallVocabulary().Build() : QwenMetadata(folder);
   }();
   return metadata;
 }

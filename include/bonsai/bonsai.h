@@ -83,7 +83,8 @@ BONSAI_API int32_t bonsai_context_size(const bonsai_model* model);
  * that is larger); -1 on failure. With `parse_special`, added tokens such as <|im_end|> are recognised in the text. */
 BONSAI_API int64_t bonsai_tokenize(const bonsai_model* model, const char* text, size_t bytes, bool parse_special,
                                    int32_t* ids, size_t capacity);
-/* Token ids to text, the same way, in bytes; no terminating zero is written. */
+/* Token ids to text, the same way, in bytes; no terminating zero is written. The ids are a whole text: a tokenizer that
+ * puts a space before the first word (SentencePiece) takes it away here, so token by token the spaces would be lost. */
 BONSAI_API int64_t bonsai_detokenize(const bonsai_model* model, const int32_t* ids, size_t count, char* text,
                                      size_t capacity);
 

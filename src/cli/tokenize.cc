@@ -75,7 +75,7 @@ Status Run(const Flags& f) {
   if (f.read_stdin || !f.file.empty()) {
     BONSAI_ASSIGN(text, ReadTextFile(f.read_stdin ? "-" : f.file));
   }
-  Print(f, *t, t->Encode(text, {.add_special = !f.no_bos, .parse_special = f.parse_special}));
+  Print(f, *t, t->Encode(text, {.add_special = !f.no_bos, .add_end = !f.no_bos, .parse_special = f.parse_special}));
   return {};
 }
 
@@ -92,7 +92,7 @@ int TokenizeVerb(int argc, char** argv) {
   input->add_option("--decode", flags.decode, "Token ids to turn into text: 1,2,3");
   app.add_flag("--ids", flags.ids, "Print only the ids, separated by commas");
   app.add_flag("--parse-special", flags.parse_special, "Recognise added tokens such as <|im_end|> in the text");
-  app.add_flag("--no-bos", flags.no_bos, "Do not add the beginning-of-sequence token that the file asks for");
+  app.add_flag("--no-bos", flags.no_bos, "Do not add the beginning- and end-of-sequence tokens that the file asks for");
   app.add_flag("--show-count", flags.show_count, "Print the number of tokens, too");
   app.add_flag("--json", flags.json, "Print JSON: count, and id and piece of each token");
   app.footer(

@@ -80,6 +80,7 @@ class Reader {
   }
 
   Status AddToken(std::string_view file, std::string_view text, const Json& id, int64_t type);
+  Status AddAdded(std::string_view file, const Json& token, const Json& id);
   Status AddVocabulary(std::string_view file, const Json* vocabulary);
   Status ReadTokenizerJson();
   Status AddMerge(std::string_view file, std::string text);
@@ -116,7 +117,7 @@ Status Reader::AddToken(std::string_view file, std::string_view text, const Json
   const int64_t most = rows_ > 0 ? std::min(rows_, kMostIds) : kMostIds;
   const int64_t i = id.is_number_integer() ? id.get<int64_t>() : -1;
   if (i < 0 || i >= most) {
-    return Corrupt(file, fmt::format("token {} has id {}; expected 0 to {}{}", Quote(text), id.dump(), most - 1,
+    return Corrupt(file, fmt::format("token {} has id {}; expected 0 to {}{}", Quote(text), Quote(id.dump()), most - 1,
                                      rows_ > 0 ? ", the last row of the embedding" : ""));
   }
   const auto at = ids_.emplace(text, i).first;
@@ -132,6 +133,13 @@ Status Reader::AddToken(std::string_view file, std::string_view text, const Json
   token.type = type;
   token.present = true;
   return {};
+}
+
+Status Reader::AddAdded(std::string_view file, const Json& token, const Json& id) {
+  const std::string_view text = Text(Get(&token, "content"));
+  if (text.empty()) return Corrupt(file, fmt::format("the added token of id {} has no content", Quote(id.dump())));
+  const bool special = Flag(Get(&token, "special"), false);
+  return AddToken(file, text, id, text == unknown_ ? kHfUnknown : special ? kHfControl : kHfUserDefined);
 }
 
 Status Reader::AddVocabulary(std::string_view file, const Json* vocabulary) {
@@ -298,14 +306,8 @@ Status Reader::ReadAddedTokens(const Json* added) {
   if (added == nullptr) return {};
   if (!added->is_array()) return Corrupt(kFile, "added_tokens is no list");
   for (const Json& token : *added) {
-    const std::string_view text = Text(Get(&token, "content"));
     const Json* const id = Get(&token, "id");
-    if (text.empty() || id == nullptr) return Corrupt(kFile, "an entry of added_tokens has no id or no content");
-    const bool special = Flag(Get(&token, "special"), false);
-    BONSAI_RETURN_IF_ERROR(AddToken(kFile, text, *id,
-                                    text == unknown_ ? kHfUnknown
-                                    : special        ? kHfControl
-                                                     : kHfUserDefined));
+    BONSAI_RETURN_IF_ERROR(AddAdded(kFile, token, id == nullptr ? Json() : *id));
   }
   return {};
 }
@@ -377,15 +379,7 @@ Status Reader::ReadAddedTokensDecoder() {
   if (!decoder->is_object()) return Corrupt(kFile, "added_tokens_decoder is no object");
   for (const auto& [key, token] : decoder->items()) {
     const bool number = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
-    const std::string_view text = Text(Get(&token, "content"));
-    if (!number || text.empty()) {
-      return Corrupt(kFile, fmt::format("added_tokens_decoder: {} is no id with a content", Quote(key)));
-    }
-    const bool special = Flag(Get(&token, "special"), false);
-    BONSAI_RETURN_IF_ERROR(AddToken(kFile, text, Json(std::stoll(key)),
-                                    text == unknown_ ? kHfUnknown
-                                    : special        ? kHfControl
-                                                     : kHfUserDefined));
+    BONSAI_RETURN_IF_ERROR(AddAdded(kFile, token, number ? Json(std::stoll(key)) : Json(key)));
   }
   return {};
 }
@@ -421,8 +415,9 @@ Result<std::vector<int64_t>> Reader::SpecialIds(const char* kind) const {
   for (const auto& [file, text] : texts) {
     if (text.empty()) continue;
     const auto at = ids_.find(text);
-    if (at == ids_.end()) return Corrupt(file, fmt::format("{} is {}, which is no token", key, Quote(text)));
-    return std::vector<int64_t>{at->second};
+    if (at != ids_.end()) return std::vector<int64_t>{at->second};
+    // Many name a padding token that their vocabulary lacks; nothing here pads.
+    if (name != "pad") return Corrupt(file, fmt::format("{} is {}, which is no token", key, Quote(text)));
   }
   if (!generation.empty()) return generation;
   return IdsIn("config.json", model_config_, kind);

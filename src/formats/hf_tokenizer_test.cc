@@ -135,7 +135,7 @@ TEST(HfTokenizer, RowsOfTheEmbedding) {
   EXPECT_EQ(StringsOf(m, "tokens")[9], "[PAD9]");
   EXPECT_EQ(IntsOf(m, "token_type")[9], 5);
   EXPECT_EQ(Refused(Files(QwenJson()), 7).message(),
-            "dir/tokenizer.json: token '<think>' has id 7; expected 0 to 6, the last row of the embedding");
+            "dir/tokenizer.json: token '<think>' has id '7'; expected 0 to 6, the last row of the embedding");
   Json taken = QwenJson();  // the name of a hole may be a token
   taken["model"]["vocab"]["[PAD9]"] = 8;
   EXPECT_EQ(StringsOf(Read(Files(taken), 10), "tokens")[9], "[PAD9]_");
@@ -262,6 +262,8 @@ TEST(HfTokenizer, SpecialIdsAndTemplates) {
   EXPECT_EQ(Refused(files).message(),
             "dir/generation_config.json: eos_token_id is '8'; expected the id of a token, below 8");
   files.generation_config_json = std::nullopt;
+  files.tokenizer_config_json = R"({"pad_token": "<nope>"})";
+  EXPECT_EQ(IdOf(Read(files), "padding_token_id"), 2);  // config.json's
   files.tokenizer_config_json = R"({"eos_token": "<nope>"})";
   EXPECT_EQ(Refused(files).message(), "dir/tokenizer_config.json: eos_token is '<nope>', which is no token");
 }
@@ -277,17 +279,18 @@ TEST(HfTokenizer, BrokenFilesAreNamed) {
   expect([](Json& d) { d["model"] = 1; }, "has no object \"model\"");
   expect([](Json& d) { d["model"]["vocab"] = Json::array(); }, "has no vocabulary");
   expect([](Json& d) { d["model"]["vocab"]["x"] = 1; }, "tokens 'b' and 'x' have the id 1");
-  expect([](Json& d) { d["model"]["vocab"]["x"] = -1; }, "token 'x' has id -1; expected 0 to 4194303");
-  expect([](Json& d) { d["model"]["vocab"]["x"] = 1.0; }, "token 'x' has id 1.0");
-  expect([](Json& d) { d["model"]["vocab"]["x"] = 1e18; }, "token 'x' has id 1e+18");
-  expect([](Json& d) { d["model"]["vocab"]["x"] = uint64_t{1} << 63; }, "token 'x' has id 9223372036854775808");
-  expect([](Json& d) { d["model"]["vocab"]["x"] = 1 << 22; }, "token 'x' has id 4194304");
+  expect([](Json& d) { d["model"]["vocab"]["x"] = -1; }, "token 'x' has id '-1'; expected 0 to 4194303");
+  expect([](Json& d) { d["model"]["vocab"]["x"] = 1.0; }, "token 'x' has id '1.0'");
+  expect([](Json& d) { d["model"]["vocab"]["x"] = 1e18; }, "token 'x' has id '1e+18'");
+  expect([](Json& d) { d["model"]["vocab"]["x"] = uint64_t{1} << 63; }, "token 'x' has id '9223372036854775808'");
+  expect([](Json& d) { d["model"]["vocab"]["x"] = 1 << 22; }, "token 'x' has id '4194304'");
   expect([](Json& d) { d["model"]["merges"] = "a b"; }, "has no list model.merges");
   for (const Json& merge : {Json("ab"), Json("a  b"), Json(" ab"), Json("ab "), Json(7), Json::array({"a b", "c"})}) {
     expect([&](Json& d) { d["model"]["merges"] = Json::array({"a b", merge}); }, "merge 1 is not two tokens");
   }
   expect([](Json& d) { d["added_tokens"] = 3; }, "added_tokens is no list");
-  expect([](Json& d) { d["added_tokens"] = {{{"id", 1}}}; }, "an entry of added_tokens has no id or no content");
+  expect([](Json& d) { d["added_tokens"] = {{{"id", 9}}}; }, "the added token of id '9' has no content");
+  expect([](Json& d) { d["added_tokens"] = {{{"content", "x"}}}; }, "token 'x' has id 'null'");
   expect([](Json& d) { d["added_tokens"] = {Added("a", 9, true)}; }, "token 'a' has the ids 0 and 9");
   HfTokenizerFiles files = Files(QwenJson());
   files.tokenizer_json->pop_back();

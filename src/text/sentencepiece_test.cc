@@ -171,7 +171,8 @@ TEST(SentencePiece, TheSpaceOfTheFirstWord) {
   }
   v.flags = {{"tokenizer.ggml.add_space_prefix", false}, {"tokenizer.ggml.add_eos_token", true}};
   const auto bare = Make(v);
-  EXPECT_EQ(bare->Encode("the a", {.add_special = true}), (Ids{1, IdOf(v, "t"), IdOf(v, "he"), IdOf(v, "▁a"), 2}));
+  EXPECT_EQ(bare->Encode("the a", {.add_special = true, .add_end = true}),
+            (Ids{1, IdOf(v, "t"), IdOf(v, "he"), IdOf(v, "▁a"), 2}));
   EXPECT_EQ(bare->Decode(Ids{IdOf(v, "▁a")}), " a");
 }
 

@@ -130,7 +130,7 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOption
     at = match.begin + match.length;
   }
   encoder->Encode(text.substr(at), ids);
-  if (options.add_special && impl.add_eos) ids.push_back(impl.eos);
+  if (options.add_end && impl.add_eos) ids.push_back(impl.eos);
   return ids;
 }
 

@@ -22,9 +22,11 @@
 namespace bonsai::text {
 
 struct EncodeOptions {
-  /// Add the tokens for the beginning and the end of a sequence that the file asks for
-  /// (`tokenizer.ggml.add_bos_token`, which SentencePiece and Llama 3 have on by default, and `add_eos_token`).
+  /// Add the beginning-of-sequence token when the file asks for one (`tokenizer.ggml.add_bos_token`, which is on by
+  /// default for SentencePiece and Llama 3).
   bool add_special = false;
+  /// Add the end-of-sequence token when the file asks for one (`add_eos_token`): for whole texts, never for a prompt.
+  bool add_end = false;
   /// Recognise added tokens (control and user-defined) in the text. Off, "<|im_end|>" is nine ordinary characters
   /// or so: what a user types can never become a control token.
   bool parse_special = false;

@@ -14,6 +14,7 @@
 #include "tests/support.h"
 #include "text/nfc.h"
 #include "text/test_qwen_vocabulary.h"
+#include "text/test_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {
@@ -36,7 +37,7 @@ const Tokenizer* Qwen() {
   static const std::unique_ptr<Tokenizer> tokenizer = [] {
     const std::string folder = test::DataPath("tokenizer/qwen");
     if (folder.empty()) return std::unique_ptr<Tokenizer>();
-    auto made = Tokenizer::FromMetadata(QwenVocabulary(folder).Build());
+    auto made = Tokenizer::FromMetadata(QwenMetadata(folder));
     EXPECT_TRUE(made.ok()) << made.error().message();
     return std::move(*made);
   }();
@@ -71,6 +72,22 @@ TEST(QwenTokenizer, SpecialIds) {
   EXPECT_EQ(Qwen()->Encode("<|im_start|>user\nHi<|im_end|>\n<think>", {.parse_special = true}),
             (Ids{151644, 872, 198, 13048, 151645, 198, 151667}));
   EXPECT_EQ(Qwen()->Decode(Ids{151644, 872, 151667}), "user<think>");
+}
+
+// To tokenizer.json and back: key for key the same.
+TEST(QwenTokenizer, HuggingFaceFilesAndBack) {
+  const std::string folder = test::DataPath("tokenizer/qwen");
+  if (folder.empty()) GTEST_SKIP() << "needs BONSAI_TEST_DATA";
+  const formats::Metadata before = QwenMetadata(folder);
+  const auto files = formats::WriteHfTokenizer(before);
+  ASSERT_TRUE(files.ok()) << files.error().message();
+  formats::Metadata after("after");
+  ASSERT_TRUE(formats::AddHfTokenizer(*files, 151669, after).ok());
+  for (const auto& [key, value] : before.entries()) {
+    ASSERT_TRUE(after.Has(key)) << key;
+    EXPECT_TRUE(*after.Find(key) == value) << key;
+  }
+  EXPECT_EQ(after.entries().size(), before.entries().size() + 1);  // add_eos_token, which vocab.json's class knows
 }
 
 TEST(QwenTokenizer, CorporaSurviveTheRoundTrip) {

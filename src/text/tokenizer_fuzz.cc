@@ -39,6 +39,21 @@ void CheckText(const Tokenizer& t, std::string_view text) {
   CheckStream(t, special, false);
 }
 
+/// The same for SentencePiece, to which U+2581 is a space.
+void CheckSentencePiece(const Tokenizer& t, std::string_view text) {
+  std::string spaces(text);
+  const std::string_view mark = "\xe2\x96\x81";
+  for (size_t at = 0; (at = spaces.find(mark, at)) != std::string::npos;) spaces.replace(at, mark.size(), " ");
+  const auto plain = t.Encode(text);
+  BONSAI_CHECK(t.Decode(plain) == spaces);
+  for (const int32_t id : plain) BONSAI_CHECK(!t.IsControl(id));
+  const auto special = t.Encode(text, {.parse_special = true});
+  BONSAI_CHECK(t.Decode(special, true) == spaces);
+  CheckStream(t, plain, false);
+  CheckStream(t, special, true);
+  CheckStream(t, special, false);
+}
+
 /// Reads lines "K…" as the parts of a vocabulary; the rest is text for it.
 void CheckHostile(std::string_view input) {
   TestVocabulary v;
@@ -60,7 +75,12 @@ void CheckHostile(std::string_view input) {
       for (int b = 0; b < 256; b += rest.empty() ? 1 : 3) v.Add(ByteChar(b));
     } else if (line[0] == 'p') {
       v.pre = rest;
+    } else if (line[0] == 'l') {
+      v.model = "llama";
     }
+  }
+  if (v.model == "llama" && v.merges.empty()) {
+    for (const std::string& token : v.tokens) v.scores.push_back(token.empty() ? 0 : token.back() % 8);
   }
   v.ids.assign(ids.begin(), ids.end());
   const auto t = Tokenizer::FromMetadata(v.Build());
@@ -83,10 +103,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using bonsai::text::Tokenizer;
   static const std::unique_ptr<Tokenizer> tokenizer =
       std::move(*Tokenizer::FromMetadata(bonsai::text::SmallVocabulary().Build()));
+  static const std::unique_ptr<Tokenizer> sentencepiece = std::move(*Tokenizer::FromMetadata(
+      bonsai::text::SentencePieceVocabulary({"▁t", "he", "▁the", "in", "er", "▁a",   "▁▁", "ing", "▁",    "t", "h",
+                                             "e",  "i",  "n",    "g",  "aa", "aaaa", "a",  "éa",  "你好", "你"})
+          .Build()));
   if (size == 0) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data + 1), size - 1);
   if (data[0] == 'v') {
     bonsai::text::CheckHostile(input);
+  } else if (data[0] == 's') {
+    bonsai::text::CheckSentencePiece(*sentencepiece, input);
   } else {
     bonsai::text::CheckText(*tokenizer, input);
   }

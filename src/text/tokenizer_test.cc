@@ -227,7 +227,8 @@ TEST(Tokenizer, Llama3) {
   EXPECT_EQ(t->Encode("thing", {.add_special = true}), (Ids{t->bos(), id}));
   EXPECT_EQ(t->Encode("e\xcc\x81").size(), 2u);
   v.flags = {{"tokenizer.ggml.add_bos_token", false}, {"tokenizer.ggml.add_eos_token", true}};
-  EXPECT_EQ(Make(v)->Encode("thing", {.add_special = true}), (Ids{id, t->eos()}));
+  EXPECT_EQ(Make(v)->Encode("thing", {.add_special = true}), Ids{id});  // a prompt goes on
+  EXPECT_EQ(Make(v)->Encode("thing", {.add_special = true, .add_end = true}), (Ids{id, t->eos()}));
   v.ids.clear();
   ExpectCorrupt(v, "tokenizer.ggml.add_eos_token is true, but there is no eos_token_id");
 }
