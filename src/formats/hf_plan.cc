@@ -52,6 +52,9 @@ Result<std::string> ConfigText(const Metadata& metadata, const HfModel& model, c
                                const std::optional<MlxQuantization>& mlx) {
   BONSAI_ASSIGN(const std::string text, WriteHfConfig(metadata, model));
   BONSAI_ASSIGN(Json config, ParseJson("config.json", text));
+  // Rows of the embedding, which may be more than there are tokens: other programs make their matrix by this number.
+  for (const GgufTensor& t : tensors)
+    if (t.name == "token_embd.weight" && !t.shape.empty()) config["vocab_size"] = t.shape[0];
   config["torch_dtype"] = mlx ? "float16" : TorchDtype(tensors);
   BONSAI_RETURN_IF_ERROR(AddTokenIds(metadata, config));
   // mlx-lm reads the first, transformers' tools the second; MLX itself writes both.
@@ -108,6 +111,8 @@ Result<std::optional<MlxQuantization>> QuantizationOf(const Metadata& metadata,
                                                       const std::vector<GgufTensor>& tensors) {
   const GgufTensor* first = nullptr;
   for (const GgufTensor& t : tensors) {
+    if (t.type == nullptr)
+      return Error(ErrorCode::kInvalidArgument, "{}: tensor {} has no type", metadata.source(), Quote(t.name));
     if (t.type->is_float) continue;
     if (!MlxQuantizationOf(*t.type))
       return Error(ErrorCode::kUnsupported,

@@ -210,6 +210,15 @@ TEST_F(HfWriterTest, SamplingAndSpecialTokens) {
   ExpectRoundTrip(1 << 30, "safetensors");
 }
 
+TEST_F(HfWriterTest, TheConfigCountsTheRowsOfTheEmbedding) {
+  SetModel("Qwen3ForCausalLM");  // whose vocab_size is 40
+  Add("token_embd.weight", "Q1_0", {48, 256});
+  const auto plan = Plan();
+  ASSERT_TRUE(plan.ok()) << plan.error().message();
+  EXPECT_EQ(plan->files[0].name, "config.json");
+  EXPECT_NE(plan->files[0].text.find("\"vocab_size\": 48"), std::string::npos) << plan->files[0].text;
+}
+
 TEST_F(HfWriterTest, WhatCannotBeWrittenIsRefusedInThePlan) {
   SetModel("Qwen3ForCausalLM");
   Add("blk.0.attn_q.weight", "TQ2_0", {16, 256});
@@ -224,6 +233,11 @@ TEST_F(HfWriterTest, WhatCannotBeWrittenIsRefusedInThePlan) {
   SetModel("LlamaForCausalLM");
   Add("blk.0.attn_q.weight", "F32", {12, 256});
   EXPECT_NE(PlanFailure().find("no matrix of whole heads of 8"), std::string::npos);
+  SetModel("Qwen3ForCausalLM");
+  tensors_ = {{"token_embd.weight", {}, quant::FindByName("F32")}};
+  EXPECT_NE(PlanFailure().find("0 dimensions"), std::string::npos);
+  tensors_ = {{"token_embd.weight", {1}, nullptr}};
+  EXPECT_NE(PlanFailure().find("has no type"), std::string::npos);
   SetModel("Qwen3ForCausalLM");
   Add("output_norm.weight", "Q1_0", {256});
   EXPECT_NE(PlanFailure().find("nothing that MLX quantises"), std::string::npos);
