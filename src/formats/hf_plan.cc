@@ -185,12 +185,13 @@ Result<HfPlan> PlanHfDir(const Metadata& metadata, const HfModel& model, std::ve
   if (tokenizer.tokenizer_json) plan.files.push_back(TextFile("tokenizer.json", std::move(*tokenizer.tokenizer_json)));
   if (tokenizer.tokenizer_config_json)
     plan.files.push_back(TextFile("tokenizer_config.json", std::move(*tokenizer.tokenizer_config_json)));
-  BONSAI_ASSIGN(std::vector<HfPlan::File> shards, Shards(plan, options.shard_bytes));
-  for (HfPlan::File& shard : shards) {
+  Result<std::vector<HfPlan::File>> shards = Shards(plan, options.shard_bytes);
+  if (!shards) return shards.error().WithPrefix(metadata.source());
+  for (HfPlan::File& shard : *shards) {
     BONSAI_ASSIGN(shard.bytes, HfShardBytes(plan, shard));
     plan.files.push_back(std::move(shard));
   }
-  if (shards.size() > 1) {
+  if (shards->size() > 1) {
     BONSAI_ASSIGN(std::string index, IndexText(plan));
     plan.files.push_back(TextFile("model.safetensors.index.json", std::move(index)));
   }

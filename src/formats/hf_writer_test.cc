@@ -112,7 +112,9 @@ class HfWriterTest : public ::testing::Test {
   std::string PlanFailure() const {
     const auto plan = Plan();
     EXPECT_FALSE(plan.ok());
-    return plan.ok() ? "" : plan.error().message();
+    if (plan.ok()) return "";
+    EXPECT_TRUE(plan.error().message().starts_with("memory: ")) << plan.error().message();
+    return plan.error().message();
   }
 
   const test::TempDir dir_;
