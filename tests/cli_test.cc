@@ -34,13 +34,48 @@ TEST(CliTest, HelpAndVersion) {
   EXPECT_EQ(Bonsai("--help").code, 0);
   EXPECT_NE(Bonsai("--help").out.find("inspect"), std::string::npos);
   EXPECT_EQ(Bonsai("--version").out.substr(0, 7), "bonsai ");
-  for (const std::string verb : {"run", "inspect", "tokenize", "eval", "eval perplexity"}) {
+  for (const std::string verb : {"run", "inspect", "convert", "tokenize", "eval", "eval perplexity"}) {
     const Outcome o = Bonsai(verb + " --help");
     EXPECT_EQ(o.code, 0) << verb;
-    EXPECT_NE(o.out.find("-m,--model") != std::string::npos || verb == "eval", false) << verb << o.out;
+    EXPECT_TRUE(o.out.find("-m,--model") != std::string::npos || verb == "eval" || verb == "convert") << verb << o.out;
     EXPECT_EQ(o.err, "") << verb;
   }
   EXPECT_NE(Bonsai("run --help").out.find("bonsai run model.gguf"), std::string::npos);  // examples
+}
+
+TEST(CliTest, ConvertWritesWhatInspectPredicts) {
+  const test::TempDir dir;
+  const std::string out = dir / "q2.gguf";
+  const auto plan = nlohmann::json::parse(Bonsai("inspect --json --no-hash --as Q2_0 " + Model()).out);
+  const Outcome dry = Bonsai("convert " + Model() + " " + out + " --type Q2_0 --dry-run");
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_NE(dry.out.find(plan["converted_bytes"].dump()), std::string::npos) << dry.out;
+  EXPECT_EQ(test::ReadFile(out), "");
+  const Outcome o = Bonsai("convert " + Model() + " " + out + " --type Q2_0");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err, "");  // a pipe: no progress
+  EXPECT_NE(o.out.find("every weight has the same value as before"), std::string::npos) << o.out;
+  EXPECT_EQ(test::ReadFile(out).size(), plan["converted_bytes"].get<size_t>());
+  const std::string story = " -p 'Once upon a time' -n 16 --temp 0 --raw ";
+  EXPECT_EQ(Bonsai("run --act f32 " + out + story).out, Bonsai("run --act f32 " + Model() + story).out);
+  const Outcome again = Bonsai("convert " + Model() + " " + out + " --type Q2_0");
+  EXPECT_EQ(again.code, 2);
+  EXPECT_NE(again.err.find("--force"), std::string::npos) << again.err;
+  EXPECT_EQ(Bonsai("convert " + Model() + " " + out + " --type Q8_0 --force").code, 0);
+  EXPECT_EQ(Bonsai("convert " + Model() + " " + out + " --type Q9_0 --force").code, 2);
+  // A directory, and back.
+  const std::string mlx = dir / "mlx";
+  EXPECT_EQ(Bonsai("convert " + Model() + " " + mlx + " --to mlx").code, 0);
+  EXPECT_EQ(Bonsai("run " + mlx + story).out, Bonsai("run " + Model() + story).out);
+}
+
+TEST(CliTest, InspectChecksEveryWeight) {
+  const Outcome o = Bonsai("inspect --no-hash --check " + Model());
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("0 of 46 tensors have something to tell"), std::string::npos) << o.out;
+  const auto j = nlohmann::json::parse(Bonsai("inspect --no-hash --check --json " + Model()).out);
+  ASSERT_EQ(j["check"].size(), 46u);
+  for (const auto& c : j["check"]) EXPECT_EQ(c["not_finite"], 0) << c["name"];
 }
 
 TEST(CliTest, WrongUsageIsOneLineAndCode2) {

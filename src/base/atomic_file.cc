@@ -82,6 +82,43 @@ Status AtomicFile::Commit() {
   return SyncDirectory(DirectoryOf(path_));
 }
 
+Result<AtomicDirectory> AtomicDirectory::Create(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::string clean = path;  // "out/" is "out"
+  while (clean.size() > 1 && clean.back() == '/') clean.pop_back();
+  const std::string name = fs::path(clean).filename().string();
+  if (name.empty() || name == "." || name == ".." || name == "/")
+    return Error(ErrorCode::kInvalidArgument, "{}: is not the name of a directory to make", path);
+  std::error_code error;
+  if (fs::symlink_status(clean, error).type() != fs::file_type::not_found)
+    return Error(ErrorCode::kInvalidArgument, "{}: exists already", path);
+  AtomicDirectory made(clean, fmt::format("{}/.{}.{}.tmp", DirectoryOf(clean), name, ::getpid()));
+  fs::remove_all(made.temporary_, error);  // of an earlier process with this number
+  if (!fs::create_directory(made.temporary_, error))
+    return Error(ErrorCode::kIo, "{}: cannot be made: {}", path, error.message());
+  return made;
+}
+
+AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
+    : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)) {
+  other.temporary_.clear();
+}
+
+AtomicDirectory::~AtomicDirectory() {
+  std::error_code ignored;
+  if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+}
+
+std::string AtomicDirectory::PathOf(std::string_view name) const { return fmt::format("{}/{}", temporary_, name); }
+
+Status AtomicDirectory::Commit() {
+  BONSAI_RETURN_IF_ERROR(SyncDirectory(temporary_));
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    return Error(ErrorCode::kIo, "{}: renaming failed: {}", path_, std::strerror(errno));
+  temporary_.clear();
+  return SyncDirectory(DirectoryOf(path_));
+}
+
 Status SyncDirectory(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Error(ErrorCode::kIo, "{}: {}", path, std::strerror(errno));

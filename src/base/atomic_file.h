@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 
@@ -38,6 +39,27 @@ class AtomicFile {
   std::string path_, temporary_;
   int fd_;
   uint64_t size_ = 0, written_back_ = 0;
+};
+
+/// A directory of files that appears whole or not at all: filled under a temporary name, `.NAME.PID.tmp`, then renamed.
+/// Destroyed before Commit, it leaves nothing behind. Not thread safe.
+class AtomicDirectory {
+ public:
+  /// kInvalidArgument when something of that name exists, kIo when it cannot be made.
+  static Result<AtomicDirectory> Create(const std::string& path);
+  AtomicDirectory(AtomicDirectory&& other) noexcept;
+  AtomicDirectory& operator=(AtomicDirectory&&) = delete;
+  AtomicDirectory(const AtomicDirectory&) = delete;
+  ~AtomicDirectory();
+
+  /// Where a file of this plain name is to be written until Commit.
+  std::string PathOf(std::string_view name) const;
+  /// Gives the directory its name; its files are durable if they were committed as AtomicFile.
+  Status Commit();
+
+ private:
+  AtomicDirectory(std::string path, std::string temporary) : path_(std::move(path)), temporary_(std::move(temporary)) {}
+  std::string path_, temporary_;  // temporary_ empty: moved from or done
 };
 
 /// Makes the names in a directory durable (fsync of the directory). kIo.

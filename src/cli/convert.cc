@@ -18,7 +18,7 @@ using nlohmann::json;
 
 struct Flags {
   ModelOption model;
-  std::string out, type, rule = "lsq";
+  std::string out, type, to, rule = "lsq";
   std::vector<std::string> keep;
   int threads = 0;
   bool dry_run = false, json = false, force = false;
@@ -29,6 +29,8 @@ Result<compress::ConvertOptions> OptionsOf(const Flags& f) {
   o.rule = f.rule == "max"       ? quant::TernaryRule::kMax
            : f.rule == "absmean" ? quant::TernaryRule::kAbsMean
                                  : quant::TernaryRule::kLeastSquares;
+  if (f.to == "mlx") o.to = compress::Container::kMlx;
+  if (f.to == "safetensors") o.to = compress::Container::kSafetensors;
   if (!f.type.empty()) {
     BONSAI_ASSIGN(o.type, TypeNamed(f.type));
   }
@@ -118,7 +120,8 @@ Status Run(const Flags& f) {
   compress::Report report;
   if (!f.dry_run) {
     if (!f.force && std::filesystem::exists(f.out))
-      return Error(ErrorCode::kInvalidArgument, "{}: exists already; --force replaces it", f.out);
+      return Error(ErrorCode::kInvalidArgument, "{}: exists already; {}", f.out,
+                   std::filesystem::is_directory(f.out) ? "remove it first" : "--force replaces it");
     Progress progress("converting");
     InterruptGuard interrupt;
     compress::RunOptions run;
@@ -141,11 +144,17 @@ int ConvertVerb(int argc, char** argv) {
                "bonsai convert");
   Flags f;
   app.add_option("model", f.model.path, "Model to read: a .gguf file or a directory")->required()->type_name("IN");
-  app.add_option("out", f.out, "File to write; it appears when it is complete")->required()->type_name("OUT");
+  app.add_option("out", f.out, "File or directory to write; it appears when it is complete")
+      ->required()
+      ->type_name("OUT");
   app.add_option("--type", f.type,
                  "Format of all matrices, embeddings and head included: Q1_0, Q2_0, TQ1_0, TQ2_0, Q8_0, F16, ... "
                  "(default: each as it is)")
       ->type_name("TYPE");
+  app.add_option("--to", f.to,
+                 "What to write: gguf, or a directory: safetensors (floats) or mlx (1 and 2 bits) "
+                 "(default: gguf)")
+      ->check(CLI::IsMember({"gguf", "safetensors", "mlx"}));
   app.add_option("--keep", f.keep, "Another format for tensors whose name matches: 'output*=F16'; may be repeated")
       ->type_name("PATTERN=TYPE");
   app.add_option("--rule", f.rule, "How floats become ternary: lsq (least squares), absmean (BitNet), max")
@@ -162,7 +171,8 @@ int ConvertVerb(int argc, char** argv) {
       "examples:\n  bonsai convert model-F16.gguf model-Q1_0.gguf --type Q1_0\n"
       "  bonsai convert model.gguf out.gguf --type TQ2_0 --rule absmean --keep 'token_embd*=F16' --keep "
       "'output*=Q8_0'\n"
-      "  bonsai convert model-PQ2_0.gguf out.gguf --type Q2_0 --dry-run\n");
+      "  bonsai convert model-Q1_0.gguf model-mlx --to mlx\n"
+      "  bonsai convert model-directory model.gguf --type Q1_0 --dry-run\n");
   if (const int code = Parse(app, argc, argv); code >= 0) return code;
   const Status status = Run(f);
   return status ? kDone : Fail(status.error());

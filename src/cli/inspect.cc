@@ -201,10 +201,11 @@ void PrintText(const formats::ModelFile& file, const Report& r, const Flags& f) 
   fmt::print("  parameters       {} ({:.3g} B)\n", r.parameters, static_cast<double>(r.parameters) / 1e9);
   fmt::print("  bits a weight    {:.4f} over all matrices, scales included\n", r.BitsPerWeight());
   for (const auto& [name, use] : r.types)
-    fmt::print("  {:<16} {} tensors, {}\n", name, use.first, HumanBytes(use.second));
+    fmt::print("  {:<24} {} tensors, {}\n", name, use.first, HumanBytes(use.second));
   fmt::print("\nmetadata ({})\n", file.metadata().entries().size());
   for (const auto& [key, value] : file.metadata().entries()) fmt::print("  {} = {}\n", key, ValueText(value));
   PrintTensors(file, f.tensors);
+  for (const std::string& warning : file.warnings()) fmt::print("\nwarning: {}\n", warning);
   if (f.check) PrintChecks(r);
   if (!f.as.empty())
     fmt::print("\n'bonsai convert --type {}' would make a file of {} bytes ({})\n", f.as, r.converted_bytes,
@@ -219,6 +220,7 @@ void PrintJson(const formats::ModelFile& file, const Report& r) {
   if (r.sha256.size() > 1)
     for (const auto& [name, digest] : r.sha256) j["parts"].push_back({{"name", name}, {"sha256", digest}});
   for (const auto& [name, use] : r.types) j["types"][name] = {{"tensors", use.first}, {"bytes", use.second}};
+  for (const std::string& warning : file.warnings()) j["warnings"].push_back(warning);
   j["metadata"] = json::object();
   for (const auto& [key, value] : file.metadata().entries()) j["metadata"][key] = ValueJson(value);
   j["tensors"] = json::array();

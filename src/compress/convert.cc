@@ -31,6 +31,18 @@ Result<formats::Metadata> MetadataOf(const formats::ModelFile& file, bool quanti
   return out;
 }
 
+/// The format for matrices of `type` when the user asked for none: its own, or one with the same numbers that the
+/// container holds. What MLX does not hold stays, and is refused by name later.
+const quant::Type* AsIs(const quant::Type& type, Container to) {
+  if (to == Container::kGguf || type.is_float) return &type;
+  if (to == Container::kSafetensors) return quant::FindByName("F16");
+  constexpr std::string_view kSame[][2] = {
+      {"TQ1_0", "PQ2_0"}, {"TQ2_0", "PQ2_0"}, {"PTQ1_0", "PQ2_0"}, {"TQ2_0_G128", "PQ2_0"}, {"I2_S", "PQ2_0"}};
+  for (const auto& [from, same] : kSame)
+    if (from == type.name) return quant::FindByName(same);
+  return &type;
+}
+
 /// Which format a tensor takes; marks the rule that said so.
 const quant::Type* TypeFor(const TensorInfo& t, const ConvertOptions& o, std::vector<bool>& used) {
   for (size_t i = 0; i < o.keep.size(); i++) {
@@ -38,8 +50,8 @@ const quant::Type* TypeFor(const TensorInfo& t, const ConvertOptions& o, std::ve
     used[i] = true;
     return o.keep[i].type;
   }
-  if (t.shape.size() == 1) return t.type->is_float ? quant::FindByName("F32") : t.type;
-  return o.type != nullptr ? o.type : t.type;
+  if (t.shape.size() == 1) return t.type->is_float && o.to == Container::kGguf ? quant::FindByName("F32") : t.type;
+  return o.type != nullptr ? o.type : AsIs(*t.type, o.to);
 }
 
 /// The encoders of the pieces in flight for one tensor.
@@ -72,6 +84,29 @@ class TensorJob {
   Change total_;
 };
 
+Status WriteFile(const Plan& plan, const formats::GgufFill& fill, const std::string& out) {
+  BONSAI_ASSIGN(AtomicFile target, AtomicFile::Create(out));
+  BONSAI_RETURN_IF_ERROR(formats::WriteGguf(plan.metadata, plan.to, fill,
+                                            [&](std::span<const std::byte> bytes) { return target.Write(bytes); }));
+  return target.Commit();
+}
+
+/// Files are complete one by one, in a directory of another name that gets its own at the end.
+Status WriteDirectory(const Plan& plan, const formats::GgufFill& fill, const std::string& out) {
+  BONSAI_ASSIGN(AtomicDirectory target, AtomicDirectory::Create(out));
+  std::optional<AtomicFile> file;
+  const auto open = [&](std::string_view name) -> Result<formats::GgufSink> {
+    if (file) BONSAI_RETURN_IF_ERROR(file->Commit());
+    BONSAI_ASSIGN(AtomicFile next, AtomicFile::Create(target.PathOf(name)));
+    file.emplace(std::move(next));
+    return formats::GgufSink([&](std::span<const std::byte> bytes) { return file->Write(bytes); });
+  };
+  BONSAI_RETURN_IF_ERROR(formats::WriteHfDir(plan.directory, fill, open));
+  if (file) BONSAI_RETURN_IF_ERROR(file->Commit());
+  file.reset();
+  return target.Commit();
+}
+
 }  // namespace
 
 Result<Plan> PlanConversion(const formats::ModelFile& file, const ConvertOptions& options) {
@@ -96,7 +131,17 @@ Result<Plan> PlanConversion(const formats::ModelFile& file, const ConvertOptions
                    "lists them",
                    file.name(), options.keep[i].pattern);
   BONSAI_ASSIGN(plan.metadata, MetadataOf(file, quantised));
-  BONSAI_ASSIGN(plan.bytes, formats::GgufBytes(plan.metadata, plan.to));
+  plan.container = options.to;
+  if (options.to == Container::kGguf) {
+    BONSAI_ASSIGN(plan.bytes, formats::GgufBytes(plan.metadata, plan.to));
+    return plan;
+  }
+  if (options.to == Container::kSafetensors && quantised)
+    return Error(ErrorCode::kUnsupported,
+                 "{}: a safetensors directory holds floats; use --type F16, BF16 or F32, or --to mlx", file.name());
+  BONSAI_ASSIGN(const formats::HfModel model, formats::HfModelOf(file));
+  BONSAI_ASSIGN(plan.directory, formats::PlanHfDir(plan.metadata, model, plan.to));
+  plan.bytes = plan.directory.bytes;
   return plan;
 }
 
@@ -104,9 +149,7 @@ Result<Report> Convert(const formats::ModelFile& file, const Plan& plan, const s
                        const RunOptions& options) {
   uint64_t total = 0, done = 0;
   for (const TensorInfo* t : plan.from) total += t->bytes;
-  // More threads than CPUs: some wait for the disk while others compute.
   ThreadPool pool(options.threads);
-  BONSAI_ASSIGN(AtomicFile target, AtomicFile::Create(out));
   Report report;
   const auto fill = [&](size_t i, const formats::GgufSink& emit) -> Status {
     const TensorInfo& from = *plan.from[i];
@@ -121,15 +164,13 @@ Result<Report> Convert(const formats::ModelFile& file, const Plan& plan, const s
             return Error(ErrorCode::kCancelled, "the conversion was cancelled; nothing was written");
           return emit(piece.made);
         });
-    if (!status)
-      return status.error().code() == ErrorCode::kCancelled ? status.error()
-                                                            : status.error().WithPrefix("tensor " + Quote(from.name));
+    if (!status && status.error().code() == ErrorCode::kCancelled) return status;
+    if (!status) return status.error().WithPrefix("tensor " + Quote(from.name));
     report.push_back(job.total());
     return {};
   };
-  BONSAI_RETURN_IF_ERROR(formats::WriteGguf(plan.metadata, plan.to, fill,
-                                            [&](std::span<const std::byte> bytes) { return target.Write(bytes); }));
-  BONSAI_RETURN_IF_ERROR(target.Commit());
+  BONSAI_RETURN_IF_ERROR(plan.container == Container::kGguf ? WriteFile(plan, fill, out)
+                                                            : WriteDirectory(plan, fill, out));
   return report;
 }
 

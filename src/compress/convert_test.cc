@@ -12,6 +12,7 @@
 #include "compress/check.h"
 #include "formats/gguf.h"
 #include "quant/repack.h"
+#include "tests/support.h"
 
 namespace bonsai::compress {
 namespace {
@@ -222,6 +223,47 @@ TEST_F(ConvertTest, NothingIsLeftWhenItFailsOrIsCancelled) {
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code(), ErrorCode::kCancelled);
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);  // "bad"
+}
+
+TEST_F(ConvertTest, ThroughDirectoriesAndBackEveryBitStays) {
+  const std::string original = test::SourcePath("models/tiny-q1.gguf");
+  const auto convert = [](const std::string& in, const std::string& out, const ConvertOptions& o) -> Status {
+    BONSAI_ASSIGN(const auto file, formats::OpenModelPath(in));
+    BONSAI_ASSIGN(const Plan plan, PlanConversion(*file, o));
+    BONSAI_ASSIGN(const Report report, Convert(*file, plan, out, {.threads = 2}));
+    for (const Change& c : report) EXPECT_TRUE(c.exact);
+    uint64_t bytes = fs::is_directory(out) ? 0 : fs::file_size(out);
+    if (fs::is_directory(out))
+      for (const auto& entry : fs::directory_iterator(out)) bytes += entry.file_size();
+    EXPECT_EQ(bytes, plan.bytes) << out;
+    return {};
+  };
+  const quant::Type* q1 = quant::FindByName("Q1_0");
+  ASSERT_TRUE(convert(original, Path("mlx"), {.to = Container::kMlx}));
+  ASSERT_TRUE(convert(Path("mlx"), Path("floats"), {.to = Container::kSafetensors}));
+  ASSERT_TRUE(convert(Path("floats"), Path("back.gguf"), {.type = q1}));
+  const auto before = formats::OpenModelPath(original), after = formats::OpenModelPath(Path("back.gguf"));
+  ASSERT_TRUE(before && after);
+  ASSERT_EQ((*before)->tensors().size(), (*after)->tensors().size());
+  for (const formats::TensorInfo& t : (*before)->tensors()) {
+    const formats::TensorInfo* u = (*after)->FindTensor(t.name);
+    ASSERT_NE(u, nullptr) << t.name;
+    EXPECT_EQ(u->type, t.type);
+    std::vector<std::byte> a(t.bytes), b(u->bytes);
+    ASSERT_TRUE((*before)->ReadRows(t, 0, t.rows(), a) && (*after)->ReadRows(*u, 0, u->rows(), b));
+    EXPECT_EQ(a, b) << t.name;
+  }
+  // A directory that is there is not touched, and what a container does not hold is refused before anything is made.
+  const Status exists = convert(original, Path("mlx"), {.to = Container::kMlx});
+  ASSERT_FALSE(exists);
+  EXPECT_EQ(exists.error().code(), ErrorCode::kInvalidArgument);
+  const Status bits = convert(original, Path("x"), {.to = Container::kSafetensors, .type = q1});
+  ASSERT_FALSE(bits);
+  EXPECT_NE(bits.error().message().find("--to mlx"), std::string::npos) << bits.error().message();
+  const Status eight = convert(original, Path("x"), {.to = Container::kMlx, .type = quant::FindByName("Q8_0")});
+  ASSERT_FALSE(eight);
+  EXPECT_EQ(eight.error().code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 3);
 }
 
 TEST_F(ConvertTest, CheckCountsWhatIsWrong) {

@@ -90,6 +90,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(std::unique_ptr<ByteSource> source,
 
 Result<std::unique_ptr<Engine>> Engine::Load(const formats::ModelFile& file, const EngineOptions& o) {
   BONSAI_ASSIGN(const model::Description description, model::Describe(file));
+  if (o.log)
+    for (const std::string& warning : file.warnings()) o.log(LogLevel::kWarning, warning);
   std::unique_ptr<Engine> e(new Engine);
   BONSAI_ASSIGN(e->tokenizer_, text::Tokenizer::FromMetadata(file.metadata()));
   BONSAI_RETURN_IF_ERROR(CheckVocabulary(file, *e->tokenizer_, description.config));

@@ -24,7 +24,7 @@ struct Meaning {
 };
 
 constexpr Meaning kMeanings[] = {
-    {36, "I2_S", 128, 32, 32, 0, "I2_S, layout of the BitNet converter"},
+    {36, "I2_S", 128, 32, 32, 0, kI2sStored},
     {36, "IQ4_NL_4_4", 32, 18, 0, 0, ""},
     {40, "Q1_0_G32", 32, 6, 0, 0, "Q1_0, group 32, the withdrawn first layout, under id 40"},
     {40, "NVFP4", 64, 36, 0, 0, ""},

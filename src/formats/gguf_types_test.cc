@@ -160,6 +160,8 @@ TEST(GgufTypesTest, I2sHasOneScaleATensor) {
     const TensorInfo& t = *(*file)->FindTensor("t0");
     EXPECT_EQ(t.type->name, scale == 0.75f ? "PQ2_0" : "I2_S");
     EXPECT_NE(t.stored.find("I2_S"), std::string::npos);
+    ASSERT_EQ((*file)->warnings().size(), 1u);
+    EXPECT_NE((*file)->warnings()[0].find("x.gguf"), std::string::npos);
     std::vector<std::byte> rows(t.bytes / 5 * 3);
     ASSERT_TRUE((*file)->ReadRows(t, 2, 3, rows));
     std::vector<float> decoded(3 * 256);

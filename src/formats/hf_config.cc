@@ -8,6 +8,7 @@
 #include <numbers>
 #include <optional>
 
+#include "base/json.h"
 #include "formats/hf_names.h"
 
 namespace bonsai::formats {
@@ -16,24 +17,10 @@ namespace {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-/// The one place where text becomes JSON.
-Result<Json> Parse(std::string_view name, std::string_view text) {
-  constexpr int kMaxDepth = 64;
-  bool too_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > kMaxDepth;
-    return !too_deep;
-  };
-  try {
-    Json doc = Json::parse(text, keep);
-    if (too_deep) return Error(ErrorCode::kCorrupt, "{}: JSON nested deeper than {}", name, kMaxDepth);
-    if (!doc.is_object()) return Error(ErrorCode::kCorrupt, "{}: not a JSON object", name);
-    return doc;
-  } catch (const Json::parse_error& e) {
-    return Error(ErrorCode::kCorrupt, "{}: no JSON at byte {}", name, e.byte);
-  } catch (const Json::exception&) {
-    return Error(ErrorCode::kCorrupt, "{}: JSON with a number that no double holds", name);
-  }
+Result<Json> ParseObject(std::string_view name, std::string_view text) {
+  BONSAI_ASSIGN(Json doc, ParseJson(name, text));
+  if (!doc.is_object()) return Error(ErrorCode::kCorrupt, "{}: not a JSON object", name);
+  return doc;
 }
 
 /// Members of an object of a file, with messages that name both. A null counts as absent.
@@ -241,7 +228,7 @@ Status CheckWindow(const Object& config) {
 }  // namespace
 
 Result<HfModel> AddHfConfig(std::string_view name, std::string_view text, Metadata& m) {
-  BONSAI_ASSIGN(const Json doc, Parse(name, text));
+  BONSAI_ASSIGN(const Json doc, ParseObject(name, text));
   const Object config(name, doc);
   BONSAI_ASSIGN(const HfArch* arch, ArchOf(config));
   BONSAI_RETURN_IF_ERROR(CheckWindow(config));
@@ -266,7 +253,7 @@ Result<HfModel> AddHfConfig(std::string_view name, std::string_view text, Metada
 }
 
 Status AddHfGenerationConfig(std::string_view name, std::string_view text, Metadata& m) {
-  BONSAI_ASSIGN(const Json doc, Parse(name, text));
+  BONSAI_ASSIGN(const Json doc, ParseObject(name, text));
   const Object config(name, doc);
   BONSAI_ASSIGN(const bool sample, config.BoolOr("do_sample", true));
   if (!sample) return AddFloat(m, "general.sampling.temp", 0);

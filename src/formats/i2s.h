@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/byte_source.h"
@@ -15,6 +16,8 @@
 namespace bonsai::formats::gguf {
 
 inline constexpr uint32_t kI2sId = 36;
+/// TensorInfo::stored of such tensors.
+inline constexpr std::string_view kI2sStored = "I2_S, layout of the BitNet converter";
 
 /// Sets type, bytes and reader of a tensor whose name, shape (rows of whole blocks of 128) and offset are set. Its rows
 /// come as PQ2_0 when fp16 holds the scale exactly, so that they run on its kernels, else as I2_S with a float scale

@@ -65,6 +65,10 @@ class ModelFile {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   /// Null when there is none of that name.
   const TensorInfo* FindTensor(std::string_view name) const;
+  /// What a user should know before trusting the output: assumptions that the reader had to make.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  /// To be called before anyone else has the file.
+  void AddWarning(std::string text) { warnings_.push_back(std::move(text)); }
   /// The files that hold tensors.
   std::span<const std::unique_ptr<ByteSource>> parts() const { return parts_; }
   /// Bytes of all parts.
@@ -83,6 +87,7 @@ class ModelFile {
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;
   std::vector<uint32_t> by_name_;
+  std::vector<std::string> warnings_;
 };
 
 struct OpenOptions {

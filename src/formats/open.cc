@@ -7,6 +7,7 @@
 
 #include "formats/gguf.h"
 #include "formats/hf_dir.h"
+#include "formats/i2s.h"
 #include "formats/model_file.h"
 
 namespace bonsai::formats {
@@ -110,6 +111,16 @@ std::string Describe(std::string_view head) {
   return fmt::format("of an unknown kind (its first bytes are{})", hex);
 }
 
+/// What the reader had to assume.
+void AddWarnings(ModelFile& file) {
+  const auto i2s = [](const TensorInfo& t) { return t.stored == gguf::kI2sStored; };
+  if (std::any_of(file.tensors().begin(), file.tensors().end(), i2s))
+    file.AddWarning(
+        fmt::format("{}: its I2_S weights are read in the order of BitNet's converter; builds for ARM and one "
+                    "for x86 write others, and nothing in a file tells: if the output is nonsense, this is why",
+                    file.name()));
+}
+
 Result<std::unique_ptr<ModelFile>> Open(Opened opened, const OpenOptions& options) {
   std::array<std::byte, kHead> bytes{};
   const uint64_t size = opened.source->size();
@@ -118,7 +129,11 @@ Result<std::unique_ptr<ModelFile>> Open(Opened opened, const OpenOptions& option
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()), length);
   std::string known;
   for (const Container& c : kContainers) {
-    if (c.matches(head, size)) return c.open(std::move(opened), options);
+    if (c.matches(head, size)) {
+      BONSAI_ASSIGN(auto file, c.open(std::move(opened), options));
+      AddWarnings(*file);
+      return file;
+    }
     known += known.empty() ? "" : ", ";
     known += c.name;
   }
