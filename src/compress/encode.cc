@@ -92,11 +92,18 @@ void RowEncoder::CountCodes(const std::byte* dst, int64_t cols, Change& change) 
   if (to_.unpack == nullptr) return;
   codes_.resize(static_cast<size_t>(cols)), scales_.resize(static_cast<size_t>(cols / quant::kScaleRun));
   to_.unpack(dst, codes_.data(), scales_.data(), cols);
-  std::array<uint32_t, 4> counts{};
-  for (const int8_t c : codes_)
-    for (int k = 0; k < 4; k++) counts[static_cast<size_t>(k)] += c == k - 1 ? 1 : 0;
-  for (size_t k = 0; k < 4; k++) change.codes[k] += counts[k];
-  change.zeros += counts[1];
+  // In lanes of bytes, added up before they overflow.
+  constexpr size_t kLanes = 32, kMost = 255 * kLanes;
+  for (size_t first = 0; first < codes_.size(); first += kMost) {
+    uint8_t lanes[4][kLanes] = {};
+    const size_t end = std::min(codes_.size(), first + kMost);  // a multiple of 32, as rows are
+    for (size_t i = first; i < end; i += kLanes) {
+      for (int k = 0; k < 4; k++)
+        for (size_t l = 0; l < kLanes; l++) lanes[k][l] = static_cast<uint8_t>(lanes[k][l] + (codes_[i + l] == k - 1));
+    }
+    for (size_t k = 0; k < 4; k++)
+      for (const uint8_t count : lanes[k]) change.codes[k] += count, change.zeros += k == 1 ? count : 0u;
+  }
 }
 
 }  // namespace bonsai::compress
