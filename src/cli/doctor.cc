@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/machine.h"
+#include "cli/model_tables.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "engine/plan.h"
@@ -96,7 +97,7 @@ void WarnOfKernels(const Flags& f, Report& r) {
     if (path == KernelPath::kReference)
       r.warnings.push_back(
           fmt::format("{} matrices ({}) run on the reference kernel, which decodes every weight: "
-                      "use a file in a format with kernels of its own (see the list above)",
+                      "bonsai convert makes a file in a format with kernels of its own (see the list above)",
                       name, HumanBytes(bytes)));
   }
   if (r.model->largest_context == 0)
@@ -204,21 +205,6 @@ void PrintJson(const Report& r) {
                   {"floor_tokens_per_s", m.floor_tokens_per_s}};
   }
   Emit(j.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-std::string PathText(KernelPath path, const std::string& isa) {
-  switch (path) {
-    case KernelPath::kTiles:
-    case KernelPath::kRows:
-      return fmt::format("{} ({})", kernels::KernelPathName(path), isa);
-    case KernelPath::kPortable:
-      return "rows (portable)";
-    case KernelPath::kReference:
-      return "reference (slow)";
-    case KernelPath::kFloat:
-      return "as with --act f32";
-  }
-  return "";
 }
 
 /// How many tokens of a batch share a pass over the weights, by the batch's size.

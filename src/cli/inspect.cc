@@ -13,6 +13,7 @@
 #include "compress/check.h"
 #include "engine/plan.h"
 #include "formats/model_file.h"
+#include "kernels/cpu_info.h"
 #include "kernels/ops.h"
 #include "model/model.h"
 
@@ -35,8 +36,9 @@ struct Report {
   std::map<std::string, std::pair<size_t, uint64_t>> types;  ///< Name → tensors, bytes.
   Result<engine::MemoryPlan> plan = Error(ErrorCode::kUnsupported, "not planned");
   std::string device;
-  std::vector<compress::TensorCheck> checks;  ///< Of --check.
-  uint64_t converted_bytes = 0;               ///< Of --as.
+  std::map<std::string, kernels::WeightKernels> kernels;  ///< What runs the matrices of each type here.
+  std::vector<compress::TensorCheck> checks;              ///< Of --check.
+  uint64_t converted_bytes = 0;                           ///< Of --as.
   double BitsPerWeight() const {
     return matrix_weights == 0 ? 0 : 8.0 * static_cast<double>(matrix_bytes) / static_cast<double>(matrix_weights);
   }
@@ -96,6 +98,9 @@ Result<Report> Gather(const formats::ModelFile& file, const Flags& f) {
     r.converted_bytes = plan.bytes;
   }
   r.plan = PlanOf(file, f.engine.ToOptions(), r.device);
+  BONSAI_ASSIGN(const kernels::CpuInfo cpu, kernels::DescribeCpu());
+  for (const formats::TensorInfo& t : file.tensors())
+    if (t.shape.size() > 1) r.kernels.emplace(t.type->name, kernels::DescribeKernels(*t.type, cpu.table));
   return r;
 }
 
@@ -177,6 +182,11 @@ void PrintPlan(const Report& r) {
   fmt::print("  context {} tokens: weights {} + KV cache {} + scratch {} = {}; {} are free\n", p.context,
              HumanBytes(p.weights), HumanBytes(p.kv), HumanBytes(p.scratch), HumanBytes(p.total()),
              p.available == 0 ? "an unknown amount of memory" : HumanBytes(p.available));
+  for (const auto& [name, w] : r.kernels) {
+    const bool floats = w.i8 == kernels::KernelPath::kFloat;
+    fmt::print("  {:<10} {}{}\n", name, w.as->name == name ? "" : fmt::format("as {}: ", w.as->name),
+               floats ? PathText(w.f32, w.f32_isa) : PathText(w.i8, w.i8_isa));
+  }
 }
 
 void PrintChecks(const Report& r) {

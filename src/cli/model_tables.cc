@@ -19,4 +19,19 @@ std::string LayerPattern(const std::string& name) {
   return out;
 }
 
+std::string PathText(kernels::KernelPath path, const std::string& isa) {
+  switch (path) {
+    case kernels::KernelPath::kTiles:
+    case kernels::KernelPath::kRows:
+      return fmt::format("{} ({})", kernels::KernelPathName(path), isa);
+    case kernels::KernelPath::kPortable:
+      return "rows (portable)";
+    case kernels::KernelPath::kReference:
+      return "reference (slow)";
+    case kernels::KernelPath::kFloat:
+      return "as with --act f32";
+  }
+  return "";
+}
+
 }  // namespace bonsai::cli

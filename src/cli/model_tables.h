@@ -4,6 +4,7 @@
 #include <string>
 
 #include "formats/model_file.h"
+#include "kernels/cpu_info.h"
 
 namespace bonsai::cli {
 
@@ -14,5 +15,8 @@ std::string LayerPattern(const std::string& name);
 inline std::string TrueFormat(const formats::TensorInfo& t) {
   return t.stored.empty() ? std::string(t.type->name) : t.stored;
 }
+
+/// "tiles (avx512)", "reference (slow)": a way to multiply and the instruction set that it is from.
+std::string PathText(kernels::KernelPath path, const std::string& isa);
 
 }  // namespace bonsai::cli
