@@ -164,8 +164,10 @@ Result<Report> Convert(const formats::ModelFile& file, const Plan& plan, const s
             return Error(ErrorCode::kCancelled, "the conversion was cancelled; nothing was written");
           return emit(piece.made);
         });
-    if (!status && status.error().code() == ErrorCode::kCancelled) return status;
-    if (!status) return status.error().WithPrefix("tensor " + Quote(from.name));
+    if (!status) {
+      const ErrorValue& error = status.error();
+      return error.code() == ErrorCode::kCancelled ? error : error.WithPrefix("tensor " + Quote(from.name));
+    }
     report.push_back(job.total());
     return {};
   };

@@ -10,8 +10,6 @@
 namespace bonsai::formats {
 namespace {
 
-using gguf::AlignUp;
-
 struct Counts {
   uint32_t version;
   uint64_t tensors;
