@@ -113,7 +113,7 @@ bool IsSystemHeader(const std::string& header) {
       "limits.h", "malloc.h", "math.h",   "poll.h",   "pthread.h", "sched.h",   "signal.h", "stdbool.h", "stddef.h",
       "stdint.h", "stdio.h",  "stdlib.h", "string.h", "strings.h", "termios.h", "time.h",   "unistd.h",  "wchar.h"};
   return header.find_first_of("./") == std::string::npos || kNames.count(header) > 0 || header.rfind("sys/", 0) == 0 ||
-         header.rfind("linux/", 0) == 0;
+         header.rfind("linux/", 0) == 0 || header.rfind("arpa/", 0) == 0 || header.rfind("netinet/", 0) == 0;
 }
 
 /// x_test.cc, x_fuzz.cc, and the headers that only these include: test_x.h, x_testing.h.

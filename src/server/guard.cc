@@ -1,0 +1,120 @@
+#include "server/guard.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/sha256.h"
+
+namespace bonsai::server {
+namespace {
+
+std::string Digest(std::string_view key) {
+  Sha256 hash;
+  hash.Update(std::as_bytes(std::span(key)));
+  return hash.HexDigest();
+}
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+std::string Lower(std::string_view s) {
+  std::string out(s);
+  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return Lower(c); });
+  return out;
+}
+
+bool IsPort(std::string_view s) {
+  return !s.empty() && s.size() <= 5 && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// "example.org:8080" → "example.org", "[::1]:8080" → "[::1]"; nothing when it is no host.
+std::optional<std::string> HostName(std::string_view host) {
+  size_t end = host.starts_with('[') ? host.find(']') : host.find(':');
+  if (host.starts_with('[')) {
+    if (end == std::string_view::npos) return std::nullopt;
+    end++;
+  }
+  const std::string_view name = host.substr(0, end), rest = end < host.size() ? host.substr(end) : std::string_view();
+  if (name.empty() || (!rest.empty() && (rest[0] != ':' || !IsPort(rest.substr(1))))) return std::nullopt;
+  return Lower(name);
+}
+
+/// Browsers resolve no name for these, so no foreign name can be made to mean us.
+bool IsIpLiteral(std::string_view name) {
+  if (name.starts_with('['))
+    return name.size() > 2 && std::all_of(name.begin() + 1, name.end() - 1, [](char c) {
+             return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
+           });
+  int dots = 0, digits = 0, value = 0;
+  for (const char c : name) {
+    if (c == '.') {
+      if (digits == 0) return false;
+      dots++, digits = 0, value = 0;
+    } else if (c >= '0' && c <= '9') {
+      value = value * 10 + (c - '0');
+      if (++digits > 3 || value > 255) return false;
+    } else {
+      return false;
+    }
+  }
+  return dots == 3 && digits > 0;
+}
+
+bool HostAllowed(std::string_view name, const std::vector<std::string>& allowed) {
+  return IsIpLiteral(name) || name == "localhost" ||
+         std::any_of(allowed.begin(), allowed.end(), [&](const std::string& a) { return Lower(a) == name; });
+}
+
+/// Does an Origin ("http://127.0.0.1:8080") name the Host that was asked for?
+bool SameOrigin(std::string_view origin, std::string_view host) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (origin.starts_with(scheme)) return Lower(origin.substr(scheme.size())) == Lower(host);
+  return false;
+}
+
+std::string_view KeyOf(const Request& request) {
+  const std::string_view authorization = request.Header("authorization");
+  constexpr std::string_view kBearer = "bearer ";
+  if (authorization.size() > kBearer.size() && Lower(authorization.substr(0, kBearer.size())) == kBearer)
+    return authorization.substr(kBearer.size());
+  return request.Header("x-api-key");
+}
+
+}  // namespace
+
+ApiKeys::ApiKeys(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys)
+    if (!key.empty()) digests_.push_back(Digest(key));
+}
+
+bool ApiKeys::Has(std::string_view key) const {
+  const std::string digest = Digest(key);
+  unsigned found = 0;
+  for (const std::string& d : digests_) found |= CRYPTO_memcmp(d.data(), digest.data(), digest.size()) == 0 ? 1u : 0u;
+  return found != 0;
+}
+
+Response ErrorResponse(int status, std::string_view type, std::string_view message) {
+  const nlohmann::json body = {{"error", {{"message", message}, {"type", type}, {"code", status}, {"param", nullptr}}}};
+  return {.status = status, .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+}
+
+std::optional<Response> Refuse(const Request& request, const GuardOptions& options, bool open) {
+  const std::string_view host = request.Header("host");
+  const std::optional<std::string> name = request.Repeats("host") ? std::nullopt : HostName(host);
+  if (!name || !HostAllowed(*name, options.allowed_hosts))
+    return ErrorResponse(403, "permission_error",
+                         "this Host is not served here; use an IP address or localhost, or start the server with "
+                         "--allowed-host NAME");
+  const std::string_view origin = request.Header("origin");
+  if (request.Repeats("origin") || (!origin.empty() && !SameOrigin(origin, host)))
+    return ErrorResponse(403, "permission_error", "requests from other web pages are refused");
+  if (open || options.keys.empty() || options.keys.Has(KeyOf(request))) return std::nullopt;
+  Response refusal =
+      ErrorResponse(401, "authentication_error", "an API key is needed: send 'Authorization: Bearer KEY'");
+  refusal.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return refusal;
+}
+
+}  // namespace bonsai::server
