@@ -276,10 +276,9 @@ class Connection {
       status = http::status::payload_too_large, text = "the body is too large";
     } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
       status = http::status::request_header_fields_too_large, text = "the header is too large";
-    } else if (error.category() != make_error_code(http::error::bad_method).category()) {
+    } else if (error.category() != make_error_code(http::error::bad_method).category() ||
+               error == http::error::end_of_stream || error == http::error::partial_message) {
       co_return false;  // the connection broke
-    } else if (error == http::error::end_of_stream || error == http::error::partial_message) {
-      co_return false;
     }
     http::response<http::string_body> answer(status, 11);
     answer.set(http::field::content_type, "application/json");
@@ -427,7 +426,7 @@ class AsioListener final : public Listener {
       error_code error;
       const auto ip = asio::ip::make_address(address, error);
       if (error) return Error(ErrorCode::kInvalidArgument, "'{}' is not an IP address to listen on", address);
-      const Status opened = OpenOne({ip, port});
+      Status opened = OpenOne({ip, port});
       if (!opened && acceptors_.empty()) return opened;  // the rest may be missing: a machine without IPv6
       if (opened && port == 0) port = acceptors_.back().local_endpoint().port();
     }
