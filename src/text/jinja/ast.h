@@ -12,6 +12,18 @@ namespace bonsai::text::jinja {
 
 struct Builtin;  // jinja/builtins.h
 
+/// Counts how deep a recursion is while it lives.
+class Deeper {
+ public:
+  explicit Deeper(int& depth) : depth_(++depth) {}
+  Deeper(const Deeper&) = delete;
+  Deeper& operator=(const Deeper&) = delete;
+  ~Deeper() { --depth_; }
+
+ private:
+  int& depth_;
+};
+
 enum class Operator : uint8_t {
   kAdd,
   kSubtract,

@@ -21,18 +21,6 @@ ErrorValue Undefined(const Value& v) {
   return Error(ErrorCode::kInvalidArgument, "{} is undefined", v.what_is_undefined());
 }
 
-/// Counts how deep a recursion is while it lives.
-class Deeper {
- public:
-  explicit Deeper(int& depth) : depth_(++depth) {}
-  Deeper(const Deeper&) = delete;
-  Deeper& operator=(const Deeper&) = delete;
-  ~Deeper() { --depth_; }
-
- private:
-  int& depth_;
-};
-
 }  // namespace
 
 Value Loop::Get(std::string_view name) const {
@@ -45,8 +33,7 @@ Value Loop::Get(std::string_view name) const {
   if (name == "first") return Value(index == 0);
   if (name == "last") return Value(left == 1);
   if (name == "length") return number(items.size());
-  if (name == "depth") return Value(depth);
-  if (name == "depth0") return Value(depth - 1);
+  if (name == "depth" || name == "depth0") return number(name == "depth" ? 1 : 0);  // counts recursion, not nesting
   if (name == "previtem" && index > 0) return items[index - 1];
   if (name == "nextitem" && left > 1) return items[index + 1];
   return Value::Undefined(fmt::format("loop.{}", name));
@@ -97,21 +84,11 @@ Result<Value> Evaluator::Attribute(const Value& value, std::string_view name) {
   return Value::Undefined(fmt::format("'{}' of a {}", name, value.KindName()));
 }
 
-Result<Value> Evaluator::AttributePath(const Value& value, std::string_view path) {
-  Value at = value;
-  while (!path.empty()) {
-    const std::string_view part = path.substr(0, path.find('.'));
-    path.remove_prefix(std::min(path.size(), part.size() + 1));
-    int64_t index = 0;
-    bool number = !part.empty() && part.size() < 10;
-    for (const char c : part) number = number && c >= '0' && c <= '9', index = index * 10 + (c - '0');
-    if (number) {
-      at = Index(at, Value(index), budget_);
-    } else {
-      BONSAI_ASSIGN(at, Attribute(at, part));
-    }
-  }
-  return at;
+Result<Value> Evaluator::Item(const Value& value, const Value& key) {
+  if (!value.defined()) return Undefined(value);
+  Value item = Index(value, key, budget_);
+  if (item.defined() || !key.is(Kind::kString)) return item;
+  return Attribute(value, key.text().bytes());
 }
 
 Result<Value> Evaluator::Eval(const Expr& e, Frame& frame) {
@@ -207,10 +184,7 @@ Result<Value> Evaluator::EvalSequence(const Expr& e, Frame& frame) {
 Result<Value> Evaluator::EvalItem(const Expr& e, Frame& frame) {
   BONSAI_ASSIGN(const Value object, Eval(*e.operands[0], frame));
   BONSAI_ASSIGN(const Value key, Eval(*e.operands[1], frame));
-  if (!object.defined()) return Undefined(object);
-  Value item = Index(object, key, budget_);
-  if (item.defined() || !key.is(Kind::kString)) return item;
-  return Attribute(object, key.text().bytes());
+  return Item(object, key);
 }
 
 Result<Value> Evaluator::EvalSlice(const Expr& e, Frame& frame) {
@@ -374,7 +348,6 @@ Result<Evaluator::Flow> Evaluator::ExecFor(const Stmt& s, Frame& frame) {
   const auto loop = std::make_shared<Loop>();
   BONSAI_ASSIGN(loop->items, ForItems(s, frame));
   if (loop->items.empty()) return s.bodies.size() > 1 ? Exec(s.bodies[1], frame) : Flow::kNext;
-  loop->depth = ++loops_;
   for (; loop->index < loop->items.size(); loop->index++) {
     Frame inner{&frame, {}};
     inner.variables["loop"] = Value(std::shared_ptr<Object>(loop));
@@ -382,7 +355,6 @@ Result<Evaluator::Flow> Evaluator::ExecFor(const Stmt& s, Frame& frame) {
     BONSAI_ASSIGN(const Flow flow, Exec(s.bodies[0], inner));
     if (flow == Flow::kBreak) break;
   }
-  loops_--;
   return Flow::kNext;
 }
 

@@ -42,7 +42,6 @@ class Loop : public Object {
   Value Get(std::string_view name) const;
   List items;
   size_t index = 0;
-  int64_t depth = 1;
 };
 
 /// A function, or a method with what it belongs to.
@@ -81,8 +80,8 @@ class Evaluator {
   Result<Value> Call(const Builtin& builtin, Args args);
   /// value.name
   Result<Value> Attribute(const Value& value, std::string_view name);
-  /// value.a.b.0
-  Result<Value> AttributePath(const Value& value, std::string_view path);
+  /// value[key]
+  Result<Value> Item(const Value& value, const Value& key);
 
  private:
   enum class Flow { kNext, kBreak, kContinue };
@@ -118,7 +117,6 @@ class Evaluator {
   Text out_;
   Value inner_;
   int depth_ = 0;         // of recursion
-  int64_t loops_ = 0;     // around the current statement
   bool located_ = false;  // the error on its way up names its line
 };
 

@@ -1,5 +1,6 @@
 // Filters of lists and dictionaries.
 #include <algorithm>
+#include <charconv>
 
 #include "formats/metadata.h"
 #include "text/jinja/builtins.h"
@@ -11,10 +12,21 @@ namespace {
 
 using Kind = Value::Kind;
 
-/// value.path, or value when there is no path.
-Result<Value> Pick(Evaluator& e, const Value& value, const Value& path) {
+/// value.path ("a.b.0"), or value when there is no path. Parts that are undefined become `fallback`.
+Result<Value> Pick(Evaluator& e, const Value& value, const Value& path, const Value& fallback = Value()) {
   if (!path.defined() || path.is(Kind::kNull)) return value;
-  return e.AttributePath(value, ToText(path, e.budget()).bytes());
+  const std::string text = ToText(path, e.budget()).bytes();
+  Value at = value;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('.'));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    int64_t index = 0;
+    const auto read = std::from_chars(part.data(), part.data() + part.size(), index);
+    const bool number = read.ec == std::errc() && read.ptr == part.data() + part.size();
+    BONSAI_ASSIGN(at, e.Item(at, number ? Value(index) : Value(part)));
+    if (!at.defined() && fallback.defined()) at = fallback;
+  }
+  return at;
 }
 
 /// What sort, unique, min and max compare: without case, unless asked for.
@@ -200,8 +212,8 @@ Result<Value> FilterMap(Evaluator& e, const Args& a) {
   }
   List out;
   for (const Value& v : list) {
-    BONSAI_ASSIGN(Value mapped, a.values.size() > 1 ? CallNamed(e, FindFilter, a, 1, v) : Pick(e, v, path));
-    out.push_back(a.values.size() < 2 && !mapped.defined() && fallback.defined() ? fallback : std::move(mapped));
+    BONSAI_ASSIGN(Value mapped, a.values.size() > 1 ? CallNamed(e, FindFilter, a, 1, v) : Pick(e, v, path, fallback));
+    out.push_back(std::move(mapped));
   }
   return Made(std::move(out), e.budget());
 }

@@ -62,7 +62,7 @@ List Words(const Text& text, int64_t count, Budget& budget) {
     size_t end = begin;
     while (end < s.size() && SpaceLength(s, end) == 0) end += CharacterLength(s, end);
     if (count-- == 0) {
-      words.emplace_back(Strip(text.Slice(begin, s.size()), "", false, true));
+      words.emplace_back(text.Slice(begin, s.size()));
       break;
     }
     words.emplace_back(text.Slice(begin, end));

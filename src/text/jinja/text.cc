@@ -128,7 +128,9 @@ Text ChangeCase(const Text& text, Case to) {
     const std::string_view character = s.substr(i, n);
     const int32_t c = CodePoint(character);
     const bool up = to == Case::kUpper || (to != Case::kLower && begins);
-    const std::string changed = c < 0 ? std::string(character) : Encode(up ? utf8proc_toupper(c) : utf8proc_tolower(c));
+    const std::string changed = c < 0             ? std::string(character)
+                                : up && c == 0xdf ? (to == Case::kUpper ? "SS" : "Ss")
+                                                  : Encode(up ? utf8proc_toupper(c) : utf8proc_tolower(c));
     out.Append(changed, text.TrustedAt(i));
     begins = to == Case::kTitle && !IsLetter(character);
   }

@@ -66,7 +66,8 @@ size_t SpaceLength(std::string_view s, size_t at);
 Text Strip(const Text& text, std::string_view chars, bool left, bool right);
 
 enum class Case { kUpper, kLower, kCapitalize, kTitle };
-/// Unicode's simple case mapping, a character for a character (Python's "ß".upper() is "SS", here it stays).
+/// Unicode's simple case mapping, a character for a character, but for "ß", which becomes "SS" as in Python. (Ligatures
+/// such as "ﬁ", which Python takes apart, stay.)
 /// kTitle: a letter after something that is no letter is upper case, as str.title.
 Text ChangeCase(const Text& text, Case to);
 

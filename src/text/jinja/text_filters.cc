@@ -187,6 +187,7 @@ Result<Value> FilterRound(Evaluator& e, const Args& a) {
   BONSAI_ASSIGN(const int64_t precision, IntArg(a.values[1], "precision", 0));
   const std::string method = a.values[2].defined() ? ToText(a.values[2], e.budget()).bytes() : "common";
   if (precision < 0 || precision > 30) return Error(ErrorCode::kInvalidArgument, "round: precision must be 0 to 30");
+  if (method == "common" && !v.is(Kind::kFloat)) return Value(v.AsInteger());
   const double d = v.AsReal(), scale = std::pow(10.0, static_cast<double>(precision));
   if (method == "ceil") return Value(std::ceil(d * scale) / scale);
   if (method == "floor") return Value(std::floor(d * scale) / scale);
