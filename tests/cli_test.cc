@@ -149,9 +149,9 @@ TEST(CliTest, ChatsByTheFilesTemplate) {
     EXPECT_EQ(o.out, Bonsai("run --output-ids -n 8 --temp 0 --prompt-ids " + ids).out) << args << ids;
     EXPECT_NE(o.out, Bonsai("run --output-ids -n 8 --temp 0 --prompt-ids 79").out) << args;
   };
-  same("-p Once", "user: Once<|im_end|>calm");
-  same("-p Once -sys 'Be a king'", "system: Be a king<|im_end|>user: Once<|im_end|>calm");
-  same("-p Once --chat-template-kwargs '{\"tone\": \"loud\"}'", "user: Once<|im_end|>loud");
+  same("-p Once", "user: Once<|endoftext|>calm");
+  same("-p Once -sys 'Be a king'", "system: Be a king<|endoftext|>user: Once<|endoftext|>calm");
+  same("-p Once --chat-template-kwargs '{\"tone\": \"loud\"}'", "user: Once<|endoftext|>loud");
   const auto count = [&](const std::string& args) {
     const Outcome o = Bonsai("run " + (dir / "chat.gguf") + " --json -n 1 " + args);
     return nlohmann::json::parse(o.out)["prompt_tokens"].get<int>();
