@@ -153,6 +153,65 @@ TEST(CliTest, GivesTheGoldenTokens) {
   EXPECT_EQ(j["timings"]["predicted_n"], 48);
 }
 
+/// The model that ships, with a chat template: one more key before the others. Its bytes are a multiple of 32, the
+/// alignment, so that the tensors stay where the file says.
+std::string WithTemplate(std::string chat_template) {
+  const auto number = [](uint64_t n, size_t bytes) {
+    std::string s;
+    for (size_t i = 0; i < bytes; i++) s += static_cast<char>(n >> (8 * i));
+    return s;
+  };
+  std::string file = test::ReadFile(Model());
+  const std::string key = "tokenizer.chat_template";
+  chat_template += "{#";
+  while ((8 + key.size() + 4 + 8 + chat_template.size() + 2) % 32 != 0) chat_template += ' ';
+  chat_template += "#}";
+  file[16] = static_cast<char>(file[16] + 1);  // magic, version, tensors, keys
+  file.insert(24, number(key.size(), 8) + key + number(8, 4) + number(chat_template.size(), 8) + chat_template);
+  return file;
+}
+
+TEST(CliTest, ChatsByTheFilesTemplate) {
+  const test::TempDir dir;
+  const std::string chat =
+      "{% for m in messages %}{{ m.role + ': ' + m.content }}{{ eos_token }}{% endfor %}{{ tone | default('calm') }}";
+  std::ofstream(dir / "chat.gguf", std::ios::binary) << WithTemplate(chat);
+  const auto same = [&](const std::string& args, const std::string& prompt) {
+    std::string ids = Bonsai("tokenize --parse-special --ids -p '" + prompt + "'").out;
+    ids = ids.substr(0, ids.find('\n'));
+    const Outcome o = Bonsai("run " + (dir / "chat.gguf") + " --output-ids -n 8 --temp 0 " + args);
+    EXPECT_EQ(o.code, 0) << args << o.err;
+    EXPECT_EQ(o.out, Bonsai("run --output-ids -n 8 --temp 0 --prompt-ids " + ids).out) << args << ids;
+    EXPECT_NE(o.out, Bonsai("run --output-ids -n 8 --temp 0 --prompt-ids 79").out) << args;
+  };
+  same("-p Once", "user: Once<|endoftext|>calm");
+  same("-p Once -sys 'Be a king'", "system: Be a king<|endoftext|>user: Once<|endoftext|>calm");
+  same("-p Once --chat-template-kwargs '{\"tone\": \"loud\"}'", "user: Once<|endoftext|>loud");
+  const auto count = [&](const std::string& args) {
+    const Outcome o = Bonsai("run " + (dir / "chat.gguf") + " --json -n 1 " + args);
+    return nlohmann::json::parse(o.out)["prompt_tokens"].get<int>();
+  };
+  EXPECT_GT(count("-p '<|im_end|>'"), count("-p x") + 3);  // typed, it is text
+  EXPECT_EQ(count("--raw -p '<|im_end|>'"), 1);            // unless asked for
+  for (const std::string args : {"--chat-template-kwargs '{'", "--chat-template-kwargs 7",
+                                 "--chat-template-kwargs '{\"messages\": []}'", "--raw -sys x"}) {
+    EXPECT_EQ(Bonsai("run -p a -m " + (dir / "chat.gguf") + " " + args).code, 2) << args;
+  }
+  EXPECT_EQ(Bonsai("run -p a --chat-template-kwargs '{}'").code, 2);  // no template
+}
+
+TEST(CliTest, ABrokenTemplateSaysHowToGoOn) {
+  const test::TempDir dir;
+  for (const std::string chat : {"{{ 1 + }}", "{{ raise_exception('no') }}", "{{ 1 | nofilter }}"}) {
+    std::ofstream(dir / "bad.gguf", std::ios::binary) << WithTemplate(chat);
+    const Outcome o = Bonsai("run -n 2 -p a " + (dir / "bad.gguf"));
+    EXPECT_NE(o.code, 0) << chat;
+    EXPECT_NE(o.err.find("bad.gguf: tokenizer.chat_template: line 1: "), std::string::npos) << o.err;
+    EXPECT_NE(o.err.find("--raw"), std::string::npos) << o.err;
+    EXPECT_EQ(Bonsai("run -n 2 --raw -p a " + (dir / "bad.gguf")).code, 0);
+  }
+}
+
 TEST(CliTest, TokenizesBothWays) {
   EXPECT_EQ(Bonsai("tokenize -p 'Once upon a time, there was a little' --ids").out,
             "79,1577,676,258,578,44,545,314,258,491\n");

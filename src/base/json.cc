@@ -156,4 +156,11 @@ Result<Json> ParseJson(std::string_view name, std::string_view text, const JsonL
   return Result<Json>(std::move(builder.root));
 }
 
+Status ReadJson(std::string_view name, std::string_view text, nlohmann::json_sax<Json>& events,
+                const JsonLimits& limits) {
+  BONSAI_RETURN_IF_ERROR(ParseJson(name, text, limits));
+  Json::sax_parse(text, &events);
+  return {};
+}
+
 }  // namespace bonsai

@@ -25,4 +25,9 @@ struct JsonLimits {
 /// expected there. Thread safe; no exception but std::bad_alloc leaves it.
 Result<nlohmann::json> ParseJson(std::string_view name, std::string_view text, const JsonLimits& limits = {});
 
+/// The same document as events in the order of the text, for readers to whom the order of keys matters (nlohmann::json
+/// sorts them). ParseJson comes first, so `events` sees only what it accepts, and no parse_error.
+Status ReadJson(std::string_view name, std::string_view text, nlohmann::json_sax<nlohmann::json>& events,
+                const JsonLimits& limits = {});
+
 }  // namespace bonsai

@@ -7,6 +7,7 @@
 
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "text/chat_template.h"
 
 namespace bonsai::cli {
 namespace {
@@ -24,7 +25,7 @@ constexpr const char* kExamples =
 struct Flags {
   ModelOption model;
   EngineFlags engine;
-  std::string prompt, prompt_file, prompt_ids, system_prompt;
+  std::string prompt, prompt_file, prompt_ids, system_prompt, template_variables;
   int32_t max_tokens = -1;
   std::vector<std::string> stop;
   bool raw = false, output_ids = false, json = false, no_loop_guard = false, special = false, verbose = false;
@@ -75,11 +76,14 @@ void AddFlags(CLI::App& app, Flags& f) {
   prompt->excludes(file)->excludes(ids);
   file->excludes(ids);
   app.add_option("--system-prompt", f.system_prompt, "System prompt, for chat models (also -sys)");
+  app.add_option("--chat-template-kwargs", f.template_variables,
+                 "Variables for the chat template, a JSON object: '{\"enable_thinking\": false}'")
+      ->type_name("JSON");
   app.add_option("-n,--n-predict", f.max_tokens, "Most new tokens; -1 = until the model stops or the context is full")
       ->check(CLI::Range(-1, 1 << 27))
       ->capture_default_str();
   app.add_option("-r,--stop,--reverse-prompt", f.stop, "Stop when this text appears (may be repeated)");
-  app.add_flag("--raw", f.raw, "Continue the prompt as it is, without a chat format");
+  app.add_flag("--raw", f.raw, "Continue the prompt as it is, without the file's chat template");
   app.add_flag("--special", f.special, "Show control tokens");
   app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
@@ -88,31 +92,28 @@ void AddFlags(CLI::App& app, Flags& f) {
   f.engine.AddTo(app);
 }
 
-/// ChatML, for files whose template is of that kind. Only the markers become control tokens; what the user typed
-/// stays plain text.
-std::vector<int32_t> ChatMl(const text::Tokenizer& t, const std::string& system, const std::string& user) {
-  const int32_t start = t.FindAdded("<|im_start|>"), end = t.FindAdded("<|im_end|>");
-  std::vector<int32_t> ids;
-  const auto text = [&](const std::string& s) {
-    const std::vector<int32_t> more = t.Encode(s);
-    ids.insert(ids.end(), more.begin(), more.end());
+/// The prompt as the file's chat template writes it. Only what the template itself says becomes control tokens; what
+/// the user typed stays plain text.
+Result<std::vector<int32_t>> ChatPrompt(const Flags& f, const text::Tokenizer& t, const std::string& user) {
+  const auto piece = [&](int32_t id) { return std::string(t.Piece(id)); };
+  std::vector<text::ChatMessage> messages;
+  if (!f.system_prompt.empty()) messages.push_back({"system", f.system_prompt});
+  messages.push_back({"user", user});
+  text::ChatInput input{
+      .messages = text::MessagesValue(messages), .bos_token = piece(t.bos()), .eos_token = piece(t.eos())};
+  if (!f.template_variables.empty()) {
+    auto variables = text::ValueFromJson("--chat-template-kwargs", f.template_variables);
+    if (!variables) return Error(ErrorCode::kInvalidArgument, "{}", variables.error().message());
+    input.variables = std::move(*variables);
+  }
+  const auto with_advice = [](const ErrorValue& e) {
+    return Error(e.code(), "{} (--raw continues the prompt without the template)", e.message());
   };
-  const auto turn = [&](const char* role, const std::string& content) {
-    ids.push_back(start);
-    text(std::string(role) + "\n" + content);
-    ids.push_back(end);
-    text("\n");
-  };
-  if (!system.empty()) turn("system", system);
-  turn("user", user);
-  ids.push_back(start);
-  text("assistant\n");
-  return ids;
-}
-
-bool IsChatMl(const text::Tokenizer& t) {
-  return t.chat_template().find("<|im_start|>") != std::string_view::npos && t.FindAdded("<|im_start|>") >= 0 &&
-         t.FindAdded("<|im_end|>") >= 0;
+  const auto chat = text::ChatTemplate::Parse(f.model.path + ": tokenizer.chat_template", t.chat_template());
+  if (!chat) return with_advice(chat.error());
+  const auto prompt = (*chat)->Render(input);
+  if (!prompt) return with_advice(prompt.error());
+  return prompt->Encode(t);
 }
 
 struct Prompt {
@@ -134,10 +135,17 @@ Result<Prompt> MakePrompt(const Flags& f, const text::Tokenizer& t) {
   if (story) text = kStoryPrompt;
   if (text.empty())
     return Error(ErrorCode::kInvalidArgument, "nothing to continue: give a prompt with -p TEXT or -f FILE");
-  const bool chat = !f.raw && !story && IsChatMl(t);
-  if (!f.system_prompt.empty() && !chat)
-    return Error(ErrorCode::kInvalidArgument, "--system-prompt needs a chat model: this file has no chat template");
-  p.ids = chat ? ChatMl(t, f.system_prompt, text) : t.Encode(text, {.add_special = true, .parse_special = f.raw});
+  const bool chat = !f.raw && !story && !t.chat_template().empty();
+  if (!chat && (!f.system_prompt.empty() || !f.template_variables.empty())) {
+    return Error(ErrorCode::kInvalidArgument, "{} needs a chat: {}",
+                 f.system_prompt.empty() ? "--chat-template-kwargs" : "--system-prompt",
+                 f.raw ? "leave --raw away" : "this file has no chat template");
+  }
+  if (chat) {
+    BONSAI_ASSIGN(p.ids, ChatPrompt(f, t, text));
+  } else {
+    p.ids = t.Encode(text, {.add_special = true, .parse_special = f.raw});
+  }
   if (story || (!chat && StdoutIsTerminal())) p.echo = text;
   return p;
 }

@@ -63,7 +63,11 @@ Result<std::vector<int32_t>> TokenIds(const formats::Metadata& metadata, std::st
 struct Tokenizer::Impl {
   explicit Impl(std::unique_ptr<TokenModel> m) : model(std::move(m)), vocabulary(model->vocabulary()) {}
 
+  using Range = std::pair<size_t, size_t>;  // of bytes: begin, end
+
   Status ReadSpecialIds(const formats::Metadata& metadata);
+  /// Appends the ids of `text`, in which added tokens count within the ranges `special` only: in order, apart.
+  void Append(std::string_view text, std::span<const Range> special, std::vector<int32_t>& ids) const;
 
   std::unique_ptr<TokenModel> model;
   const Vocabulary& vocabulary;
@@ -115,22 +119,47 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromMetadata(const formats::Metada
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
+void Tokenizer::Impl::Append(std::string_view text, std::span<const Range> special, std::vector<int32_t>& ids) const {
+  const std::unique_ptr<TextEncoder> encoder = model->NewEncoder();
+  size_t at = 0;
+  for (const auto& [begin, end] : special) {
+    for (size_t from = begin; from < end;) {
+      const AddedTokens::Match match = vocabulary.added().Next(text.substr(0, end), from);
+      if (match.length == 0) break;
+      encoder->Encode(text.substr(at, match.begin - at), ids);
+      ids.push_back(match.id);
+      at = from = match.begin + match.length;
+    }
+  }
+  encoder->Encode(text.substr(at), ids);
+}
+
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
   const Impl& impl = *impl_;
-  const std::unique_ptr<TextEncoder> encoder = impl.model->NewEncoder();
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 2);
   if (options.add_special && impl.add_bos) ids.push_back(impl.bos);
-  size_t at = 0;
-  while (options.parse_special) {
-    const AddedTokens::Match match = impl.vocabulary.added().Next(text, at);
-    if (match.length == 0) break;
-    encoder->Encode(text.substr(at, match.begin - at), ids);
-    ids.push_back(match.id);
-    at = match.begin + match.length;
-  }
-  encoder->Encode(text.substr(at), ids);
+  const Impl::Range all(0, text.size());
+  impl.Append(text, std::span(&all, options.parse_special ? 1 : 0), ids);
   if (options.add_end && impl.add_eos) ids.push_back(impl.eos);
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::EncodeSpans(std::span<const TextSpan> spans) const {
+  std::string text;
+  std::vector<Impl::Range> special;
+  for (const TextSpan& span : spans) {
+    const size_t begin = text.size();
+    text += span.text;
+    if (!span.parse_special || span.text.empty()) continue;
+    if (!special.empty() && special.back().second == begin) {
+      special.back().second = text.size();
+    } else {
+      special.emplace_back(begin, text.size());
+    }
+  }
+  std::vector<int32_t> ids;
+  impl_->Append(text, special, ids);
   return ids;
 }
 

@@ -32,6 +32,12 @@ struct EncodeOptions {
   bool parse_special = false;
 };
 
+/// A part of a text whose parts differ in whom they are from.
+struct TextSpan {
+  std::string_view text;
+  bool parse_special = false;  ///< Recognise added tokens in it.
+};
+
 /// Immutable after construction; every const method is thread safe.
 class Tokenizer {
  public:
@@ -43,6 +49,11 @@ class Tokenizer {
   /// Never fails: any bytes are accepted, those that are not UTF-8 pass through unchanged. Models that want it (Qwen)
   /// get well-formed stretches in NFC. Linear in the input up to a logarithm, and re-entrant.
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  /// The ids of the spans' texts as one text, in which added tokens count only where they lie within neighbouring spans
+  /// that allow them. What is left between two added tokens is encoded as one piece, wherever its spans begin and end,
+  /// so that quoting someone does not change how words are cut. Nothing is added.
+  std::vector<int32_t> EncodeSpans(std::span<const TextSpan> spans) const;
 
   /// Bytes of the tokens of a whole text (of a text that goes on: StreamDecoder); ids out of range contribute nothing.
   /// Control tokens are skipped unless `with_special`.
