@@ -5,7 +5,7 @@ import { current, running, stop } from './chat';
 import { Composer } from './composer';
 import { Dialogs } from './dialogs';
 import { Icon } from './mark';
-import { notice } from './notice';
+import { NoticeLine } from './notice';
 import { Sidebar } from './sidebar';
 import { Thread } from './thread';
 import { dialog, focusComposer, openConversation, sidebarOpen, wide } from './view';
@@ -52,18 +52,6 @@ function Announcer() {
   return <div class="hidden" role="status" aria-live="polite">{said}</div>;
 }
 
-function NoticeLine() {
-  if (!notice.value) return <div role="status" />;
-  const { text, action } = notice.value;
-  return (
-    <div role="status" class="notice">
-      <span>{text}</span>
-      {action && <button type="button" onClick={() => { notice.value = null; action.run(); }}>{action.label}</button>}
-      <button type="button" onClick={() => (notice.value = null)}>Dismiss</button>
-    </div>
-  );
-}
-
 export function App() {
   useEffect(() => {
     document.addEventListener('keydown', onKey);
@@ -89,7 +77,7 @@ export function App() {
           <Composer />
         </main>
       </div>
-      <NoticeLine />
+      {!dialog.value && <NoticeLine />}
       <Announcer />
       <Dialogs />
     </>

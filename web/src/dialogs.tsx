@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { apiKey } from './api';
 import { facts } from './chat';
-import { say } from './notice';
+import { NoticeLine, say } from './notice';
 import { NUMBERS, settings, type Settings, theme, type Theme } from './settings';
 import { exportAll, importAll } from './store';
 import { dialog } from './view';
@@ -28,6 +28,7 @@ function Dialog({ title, children }: { title: string; children: ComponentChildre
         <h2 id="dialog-title" tabIndex={-1} autofocus>{title}</h2>
         {children}
       </div>
+      <NoticeLine />
     </dialog>
   );
 }

@@ -60,10 +60,15 @@ export function erase(id: string): void {
   write((table) => table.delete(id));
 }
 
-/** Erases the oldest conversations, never `keep`, until the rest is within the limit. */
-function makeRoom(keep: string): void {
+function totalSize(): number {
   let total = 0;
   for (const size of sizes.values()) total += size;
+  return total;
+}
+
+/** Erases the oldest conversations, never `keep`, until the rest is within the limit. */
+function makeRoom(keep: string): void {
+  let total = totalSize();
   const gone = [];
   for (const { id, title } of [...conversations.value].reverse()) {
     if (total <= LIMIT) break;
@@ -81,7 +86,7 @@ export function exportAll(): string {
 
 /** Adds conversations from exported JSON; one that is here already is kept as it is. Returns a sentence for the user. */
 export function importAll(json: string): string {
-  if (json.length > LIMIT) return `That file has over ${LIMIT >> 20} MB; nothing was read.`;
+  if (totalSize() + json.length > LIMIT) return `With that file it would be over ${LIMIT >> 20} MB; nothing was read.`;
   let list: unknown;
   try {
     list = JSON.parse(json)?.conversations;

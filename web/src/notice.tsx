@@ -14,3 +14,16 @@ export function say(text: string, action?: Notice['action']): void {
   clearTimeout(timer);
   timer = setTimeout(() => (notice.value = null), 10_000);
 }
+
+/** In the dialog, if one is open: what is outside it cannot be reached. */
+export function NoticeLine() {
+  if (!notice.value) return <div role="status" />;
+  const { text, action } = notice.value;
+  return (
+    <div role="status" class="notice">
+      <span>{text}</span>
+      {action && <button type="button" onClick={() => { notice.value = null; action.run(); }}>{action.label}</button>}
+      <button type="button" onClick={() => (notice.value = null)}>Dismiss</button>
+    </div>
+  );
+}
