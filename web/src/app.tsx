@@ -58,6 +58,9 @@ export function App() {
     focusComposer();
   }, []);
   const covered = sidebarOpen.value && !wide.matches;
+  useEffect(() => {
+    if (covered) document.querySelector<HTMLElement>('.sidebar .new')!.focus(); // What had the focus is inert now.
+  }, [covered]);
   return (
     <>
       <div class={sidebarOpen.value ? 'app open' : 'app'}>

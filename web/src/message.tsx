@@ -5,12 +5,17 @@ import { type Cost, type Message, showBranch, type ToolCall } from './conversati
 import { count, seconds } from './format';
 import { copyText, Markdown } from './markdown';
 import { save } from './store';
+import { focusComposer } from './view';
 
 export function Question({ message, branches }: { message: Message; branches: number[] }) {
   const [editing, setEditing] = useState(false);
+  const close = () => {
+    setEditing(false);
+    focusComposer(); // What had the focus is gone.
+  };
   return (
     <article class="question" aria-label="You">
-      {editing ? <Editor message={message} close={() => setEditing(false)} /> : <p dir="auto">{message.text}</p>}
+      {editing ? <Editor message={message} close={close} /> : <p dir="auto">{message.text}</p>}
       {!editing && (
         <div class="actions">
           <Branches message={message} branches={branches} />

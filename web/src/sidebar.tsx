@@ -5,7 +5,7 @@ import type { Conversation } from './conversation';
 import { Mark } from './mark';
 import { type Theme, theme } from './settings';
 import { conversations, save } from './store';
-import { dialog, openConversation } from './view';
+import { dialog, focusComposer, openConversation } from './view';
 
 const NEXT_THEME: Record<Theme, Theme> = { system: 'light', light: 'dark', dark: 'system' };
 
@@ -29,7 +29,11 @@ export function Sidebar({ hidden }: { hidden: boolean }) {
 function Item({ conversation }: { conversation: Conversation }) {
   const [renaming, setRenaming] = useState(false);
   const shown = conversation.id === currentId.value;
-  if (renaming) return <li><Rename conversation={conversation} close={() => setRenaming(false)} /></li>;
+  const close = () => {
+    setRenaming(false);
+    focusComposer(); // What had the focus is gone.
+  };
+  if (renaming) return <li><Rename conversation={conversation} close={close} /></li>;
   return (
     <li class={shown ? 'shown' : ''}>
       <button type="button" class="title" dir="auto" aria-current={shown} onClick={() => openConversation(conversation.id)}>

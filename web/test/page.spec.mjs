@@ -77,6 +77,7 @@ test('regenerating and editing make branches', async ({ page, chat, mock }) => {
   await page.getByLabel('Edit message').fill('uno');
   await page.keyboard.press('Enter');
   await expect(chat.answers).toHaveText(/You said: uno/);
+  await expect(page.getByLabel('Message', { exact: true })).toBeFocused();
   await chat.idle();
   expect(mock.state.requests[3].messages).toEqual([{ role: 'user', content: 'uno' }]);
   await page.getByLabel('Previous version').click();
@@ -317,6 +318,7 @@ for (const colorScheme of ['light', 'dark']) {
       await check();
       if (name === 'phone') {
         await page.getByRole('button', { name: 'Conversations' }).click();
+        await expect(page.getByRole('button', { name: 'New chat' })).toBeFocused();
         await check();
       }
       await page.getByRole('button', { name: 'Help' }).click();
