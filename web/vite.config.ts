@@ -1,8 +1,20 @@
 // Builds the page into one file, dist/index.html, and the policy that it is served under, dist/csp.txt.
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig, type Plugin } from 'vite';
 
 const sha256 = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+/** The licences of the packages that these modules are from: they ask to be kept with every copy. */
+function licences(modules: string[]): string {
+  const folders = new Set(modules.flatMap((id) => id.match(/^.*\/node_modules\/(@[^/]+\/)?[^/]+/)?.[0] ?? []));
+  const texts = [...folders].sort().map((folder) => {
+    const file = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name));
+    if (!file) throw new Error(`${folder} has no licence`);
+    return `${folder.replace(/^.*\/node_modules\//, '')}\n\n${readFileSync(`${folder}/${file}`, 'utf8').trim()}`;
+  });
+  return texts.join('\n\n----\n\n').replaceAll('--', '- -');
+}
 
 /** Puts the script and the style sheet into the HTML, where a hash in the policy is what allows them. */
 function oneFile(): Plugin {
@@ -23,6 +35,7 @@ function oneFile(): Plugin {
       const html = String(page.source)
         .replace(/\s*<(script|link)\b[^>]*(src|href)="\.?\/assets\/[^>]*>(<\/script>)?/g, '')
         .replace('</head>', () => `  <style>${css}</style>\n  </head>`)
+        .replace('</body>', () => `  <!--\nThis page contains:\n\n${licences(Object.keys(script.modules))}\n-->\n  </body>`)
         .replace('</body>', () => `  <script type="module">${code}</script>\n  </body>`);
       if (html.includes('/assets/')) throw new Error('the page still refers to a file');
       page.source = html;
