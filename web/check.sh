@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Whether web/dist is what web/src builds, and whether the page works.
+# Whether web/dist is what web/src builds, the sources are formatted, and whether the page works.
 #
-#   web/check.sh build      builds the page elsewhere and compares it with web/dist, byte for byte
+#   web/check.sh build      checks format and types, builds elsewhere, and compares with web/dist byte for byte
 #   web/check.sh browser    runs web/test in a headless browser, about a minute
 #
 # Downloads nothing: without Node 20.19 or newer, or before `npm ci` in web/ and web/test/, it exits 77 (skipped).
@@ -22,6 +22,7 @@ case ${1:-} in
     [ -d node_modules ] || skip "run npm ci in web/ first"
     out=$(mktemp -d)
     trap 'rm -rf "$out"' EXIT
+    node_modules/.bin/prettier --check --log-level warn '*.ts' 'src/**/*.{ts,tsx}' '{mock,test}/*.mjs'
     node_modules/.bin/tsc --noEmit
     node_modules/.bin/vite build --outDir "$out" --emptyOutDir --logLevel warn
     diff -rq dist "$out" || {

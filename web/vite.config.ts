@@ -30,12 +30,18 @@ function oneFile(): Plugin {
         throw new Error(`expected a page, a script and a style sheet, got ${Object.keys(bundle).join(', ')}`);
       }
       // "</script" would end the element; in a string, the only place for it, the backslash changes nothing.
-      const code = script.code.trim().replace(/<\/(script)/gi, '<\\/$1').replace(/<!--/g, '<\\!--');
+      const code = script.code
+        .trim()
+        .replace(/<\/(script)/gi, '<\\/$1')
+        .replace(/<!--/g, '<\\!--');
       const css = String(style.source).trim();
       const html = String(page.source)
         .replace(/\s*<(script|link)\b[^>]*(src|href)="\.?\/assets\/[^>]*>(<\/script>)?/g, '')
         .replace('</head>', () => `  <style>${css}</style>\n  </head>`)
-        .replace('</body>', () => `  <!--\nThis page contains:\n\n${licences(Object.keys(script.modules))}\n-->\n  </body>`)
+        .replace(
+          '</body>',
+          () => `  <!--\nThis page contains:\n\n${licences(Object.keys(script.modules))}\n-->\n  </body>`,
+        )
         .replace('</body>', () => `  <script type="module">${code}</script>\n  </body>`);
       if (html.includes('/assets/')) throw new Error('the page still refers to a file');
       page.source = html;

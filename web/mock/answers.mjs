@@ -71,12 +71,19 @@ const STORY = 'The old juniper stood on the sill, and nobody had told it that it
 export function answers(question, asked) {
   if (question.includes('tour')) return { text: TOUR };
   if (question.includes('hostile')) return { text: HOSTILE };
-  if (question.includes('flood')) return { text: `${STORY}\n\n- ${'item\n- '.repeat(60)}end\n\n`.repeat(25) + 'The last words.' };
+  if (question.includes('flood'))
+    return { text: `${STORY}\n\n- ${'item\n- '.repeat(60)}end\n\n`.repeat(25) + 'The last words.' };
   if (question.includes('tool')) {
-    return { text: 'Let me look that up.', tool: { name: 'get_weather', arguments: { city: 'Kyoto', days: 3, units: { temperature: 'celsius' } } } };
+    return {
+      text: 'Let me look that up.',
+      tool: { name: 'get_weather', arguments: { city: 'Kyoto', days: 3, units: { temperature: 'celsius' } } },
+    };
   }
   if (question.includes('think') && asked.chat_template_kwargs?.enable_thinking !== false) {
-    return { reasoning: 'The user asks about pots.\nUnglazed for conifers; glazed for trees that flower.', text: 'An unglazed pot, about as deep as the trunk is thick.' };
+    return {
+      reasoning: 'The user asks about pots.\nUnglazed for conifers; glazed for trees that flower.',
+      text: 'An unglazed pot, about as deep as the trunk is thick.',
+    };
   }
   if (question.includes('nothing')) return {};
   if (/slow|broken|fails|limit/.test(question)) return { text: STORY };

@@ -33,7 +33,10 @@ export async function startMock({ port = 0, ...options } = {}) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://mock');
     if (pathname === '/') {
-      response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': await dist('csp.txt') });
+      response.writeHead(200, {
+        'Content-Type': 'text/html; charset=utf-8',
+        'Content-Security-Policy': await dist('csp.txt'),
+      });
       return response.end(await dist('index.html'));
     }
     if (pathname === '/health' || pathname.startsWith('/v1/')) {
@@ -44,7 +47,8 @@ export async function startMock({ port = 0, ...options } = {}) {
       return error(response, 401, 'authentication_error', 'Invalid API key');
     }
     if (pathname === '/props') return json(response, 200, PROPS);
-    if (pathname === '/v1/models') return json(response, 200, { object: 'list', data: [{ id: PROPS.model, object: 'model' }] });
+    if (pathname === '/v1/models')
+      return json(response, 200, { object: 'list', data: [{ id: PROPS.model, object: 'model' }] });
     if (pathname === '/v1/chat/completions' && request.method === 'POST') return complete(state, request, response);
     return error(response, 404, 'not_found_error', `There is no ${pathname}`);
   });
@@ -57,11 +61,15 @@ async function complete(state, request, response) {
   const asked = await body(request);
   state.requests.push(asked);
   const question = asked.messages.at(-1).content;
-  if (question.includes('refuse')) return error(response, 400, 'exceed_context_size_error', 'The request has 5000 tokens; the context holds 4096');
+  if (question.includes('refuse'))
+    return error(response, 400, 'exceed_context_size_error', 'The request has 5000 tokens; the context holds 4096');
   let gone = false;
   response.on('close', () => (gone = !response.writableFinished) && ++state.aborted);
   response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
-  const event = (fields) => response.write(`data: ${JSON.stringify({ id: 'c1', object: 'chat.completion.chunk', model: PROPS.model, ...fields })}\n\n`);
+  const event = (fields) =>
+    response.write(
+      `data: ${JSON.stringify({ id: 'c1', object: 'chat.completion.chunk', model: PROPS.model, ...fields })}\n\n`,
+    );
   const delta = (fields, finish_reason = null) => event({ choices: [{ index: 0, delta: fields, finish_reason }] });
   const pause = question.includes('slow') ? 30 : /flood|hostile/.test(question) ? 0 : 4;
 
@@ -69,11 +77,15 @@ async function complete(state, request, response) {
   let count = 0;
   const began = Date.now();
   delta({ role: 'assistant', content: '' });
-  for (const [field, whole] of [['reasoning_content', reasoning], ['content', text]]) {
+  for (const [field, whole] of [
+    ['reasoning_content', reasoning],
+    ['content', text],
+  ]) {
     for (const piece of whole.match(/[\s\S]{1,4}/g) ?? []) {
       if (gone) return;
       if (question.includes('broken') && count === 12) return response.destroy();
-      if (question.includes('fails') && count === 12) return response.end('data: {"error":{"message":"out of memory","type":"server_error","code":500}}\n\n');
+      if (question.includes('fails') && count === 12)
+        return response.end('data: {"error":{"message":"out of memory","type":"server_error","code":500}}\n\n');
       delta({ [field]: piece });
       if (++count % 16 === 0) response.write(': still here\n\n');
       if (pause > 0 || count % 64 === 0) await sleep(pause);
@@ -81,11 +93,20 @@ async function complete(state, request, response) {
   }
   if (tool) {
     const [head, ...rest] = JSON.stringify(tool.arguments).match(/.{1,6}/g);
-    delta({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: tool.name, arguments: head } }] });
+    delta({
+      tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: tool.name, arguments: head } }],
+    });
     for (const piece of rest) delta({ tool_calls: [{ index: 0, function: { arguments: piece } }] });
   }
   const predicted_ms = Date.now() - began + 1;
-  const timings = { prompt_n: 17, prompt_ms: 212, cache_n: 240, predicted_n: count, predicted_ms, predicted_per_second: (1000 * count) / predicted_ms };
+  const timings = {
+    prompt_n: 17,
+    prompt_ms: 212,
+    cache_n: 240,
+    predicted_n: count,
+    predicted_ms,
+    predicted_per_second: (1000 * count) / predicted_ms,
+  };
   delta({}, tool ? 'tool_calls' : question.includes('limit') ? 'length' : 'stop');
   event({ choices: [], usage: { prompt_tokens: 257, completion_tokens: count, total_tokens: 257 + count }, timings });
   response.end('data: [DONE]\n\n');

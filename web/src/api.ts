@@ -6,7 +6,10 @@ import { kept } from './kept';
 export type Trouble = 'network' | 'loading' | 'key' | 'refused' | 'cut';
 
 export class ApiError extends Error {
-  constructor(readonly trouble: Trouble, message: string) {
+  constructor(
+    readonly trouble: Trouble,
+    message: string,
+  ) {
     super(message);
   }
 }
@@ -61,8 +64,13 @@ export async function health(): Promise<void> {
 
 export async function props(): Promise<Props> {
   const [all, models] = await Promise.all([
-    request('props').then((r) => r.json()).then(object),
-    request('v1/models').then((r) => r.json()).then(object).catch((): Json => ({})),
+    request('props')
+      .then((r) => r.json())
+      .then(object),
+    request('v1/models')
+      .then((r) => r.json())
+      .then(object)
+      .catch((): Json => ({})),
   ]);
   const settings = object(all.default_generation_settings);
   const memory = object(all.memory);
@@ -88,7 +96,8 @@ export async function* complete(body: object, signal: AbortSignal): AsyncGenerat
     for await (const data of events(response)) {
       if (data === '[DONE]') return;
       const event = object(JSON.parse(data));
-      if (event.error) throw new ApiError('refused', text(object(event.error).message) ?? 'The server reported an error.');
+      if (event.error)
+        throw new ApiError('refused', text(object(event.error).message) ?? 'The server reported an error.');
       const delta = deltaFrom(event);
       finished ||= delta.finish !== undefined;
       yield delta;
@@ -105,7 +114,7 @@ async function* events(response: Response): AsyncGenerator<string> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   let data: string[] = [];
-  for (let part; !(part = await reader.read()).done; ) {
+  for (let part; !(part = await reader.read()).done;) {
     const lines = (rest + part.value).split(/\r?\n/);
     rest = lines.pop()!;
     for (const line of lines) {

@@ -49,7 +49,11 @@ function Announcer() {
       writing = running.value !== null;
     });
   }, []);
-  return <div class="hidden" role="status" aria-live="polite">{said}</div>;
+  return (
+    <div class="hidden" role="status" aria-live="polite">
+      {said}
+    </div>
+  );
 }
 
 export function App() {
@@ -69,7 +73,11 @@ export function App() {
         <main inert={covered}>
           <header>
             <button
-              type="button" class="round" id="menu" aria-label="Conversations" aria-expanded={sidebarOpen.value}
+              type="button"
+              class="round"
+              id="menu"
+              aria-label="Conversations"
+              aria-expanded={sidebarOpen.value}
               onClick={() => (sidebarOpen.value = !sidebarOpen.value)}
             >
               <Icon name="menu" />

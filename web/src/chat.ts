@@ -1,7 +1,16 @@
 // What happens: the connection to the server, the conversation that is shown, and the answer that is being written.
 import { computed, signal } from '@preact/signals';
 import { apiKey, ApiError, complete, type Delta, health, type Props, props, type Trouble } from './api';
-import { append, change, type Conversation, type Message, newConversation, path, remove, type ToolCall } from './conversation';
+import {
+  append,
+  change,
+  type Conversation,
+  type Message,
+  newConversation,
+  path,
+  remove,
+  type ToolCall,
+} from './conversation';
 import { say } from './notice';
 import { requestFields, settings } from './settings';
 import { conversations, erase, save, show } from './store';

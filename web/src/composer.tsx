@@ -27,15 +27,33 @@ export function Composer() {
   return (
     <footer>
       <ServerState />
-      <form class="composer" onSubmit={(event) => { event.preventDefault(); submit(); }}>
+      <form
+        class="composer"
+        onSubmit={(event) => {
+          event.preventDefault();
+          submit();
+        }}
+      >
         <textarea
-          id={COMPOSER} ref={area} rows={1} dir="auto" value={draft} placeholder="Say something" aria-label="Message"
-          enterkeyhint="send" onInput={(event) => setDraft(event.currentTarget.value)} onKeyDown={onKeyDown}
+          id={COMPOSER}
+          ref={area}
+          rows={1}
+          dir="auto"
+          value={draft}
+          placeholder="Say something"
+          aria-label="Message"
+          enterkeyhint="send"
+          onInput={(event) => setDraft(event.currentTarget.value)}
+          onKeyDown={onKeyDown}
         />
         {busy ? (
-          <button type="button" class="round stop" aria-label="Stop" onClick={stop}><Icon name="stop" /></button>
+          <button type="button" class="round stop" aria-label="Stop" onClick={stop}>
+            <Icon name="stop" />
+          </button>
         ) : (
-          <button type="submit" class="round send" aria-label="Send" disabled={!draft.trim()}><Icon name="send" /></button>
+          <button type="submit" class="round send" aria-label="Send" disabled={!draft.trim()}>
+            <Icon name="send" />
+          </button>
         )}
       </form>
       <Facts />
@@ -59,8 +77,16 @@ function ServerState() {
   return (
     <p class="state" role="status">
       {text}
-      {state === 'key' && <button type="button" onClick={() => (dialog.value = 'key')}>Enter it</button>}
-      {state === 'network' && <button type="button" onClick={() => void connect()}>Try now</button>}
+      {state === 'key' && (
+        <button type="button" onClick={() => (dialog.value = 'key')}>
+          Enter it
+        </button>
+      )}
+      {state === 'network' && (
+        <button type="button" onClick={() => void connect()}>
+          Try now
+        </button>
+      )}
     </p>
   );
 }
@@ -73,8 +99,15 @@ function Facts() {
     model,
     memory.weights !== undefined && `weights ${bytes(memory.weights)}`,
     memory.kv !== undefined && `cache ${bytes(memory.kv)}`,
-    context !== undefined && (used === undefined ? `context ${count(context)}` : `context ${count(used)} of ${count(context)}`),
+    context !== undefined &&
+      (used === undefined ? `context ${count(context)}` : `context ${count(used)} of ${count(context)}`),
     cost?.tokensPerSecond !== undefined && `${cost.tokensPerSecond.toFixed(1)} tokens/s`,
   ].filter(Boolean);
-  return <p class="facts">{parts.map((part) => <span key={part}>{part}</span>)}</p>;
+  return (
+    <p class="facts">
+      {parts.map((part) => (
+        <span key={part}>{part}</span>
+      ))}
+    </p>
+  );
 }

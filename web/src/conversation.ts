@@ -48,7 +48,7 @@ export function newConversation(): Conversation {
 export function path(conversation: Conversation, leaf = conversation.leaf): Message[] {
   const byId = new Map(conversation.messages.map((message) => [message.id, message]));
   const found: Message[] = [];
-  for (let at = leaf; at !== null; ) {
+  for (let at = leaf; at !== null;) {
     const message = byId.get(at);
     if (!message) break;
     found.push(message);
@@ -76,7 +76,7 @@ export function change(conversation: Conversation, id: number, fields: Partial<M
 /** Shows the branch that `id` is on, to its most recent end. */
 export function showBranch(conversation: Conversation, id: number): Conversation {
   let leaf = id;
-  for (let child; (child = conversation.messages.findLast((message) => message.parent === leaf)); ) leaf = child.id;
+  for (let child; (child = conversation.messages.findLast((message) => message.parent === leaf));) leaf = child.id;
   return { ...conversation, leaf };
 }
 
@@ -105,7 +105,8 @@ export function parseConversation(value: unknown): Conversation | null {
   const seen = new Set<number>();
   for (const message of messages) {
     // A parent comes before its children, so there are no cycles and no orphans.
-    if (!isMessage(message) || seen.has(message.id) || (message.parent !== null && !seen.has(message.parent))) return null;
+    if (!isMessage(message) || seen.has(message.id) || (message.parent !== null && !seen.has(message.parent)))
+      return null;
     seen.add(message.id);
   }
   return {
@@ -121,12 +122,17 @@ function isMessage(value: unknown): value is Message {
   const m = (value ?? {}) as Record<string, unknown>;
   const text = (field: unknown) => field === undefined || typeof field === 'string';
   const number = (field: unknown) => field === undefined || Number.isFinite(field);
-  const call = (c: Record<string, unknown> | null) => c !== null && ['id', 'name', 'arguments'].every((k) => typeof c[k] === 'string');
+  const call = (c: Record<string, unknown> | null) =>
+    c !== null && ['id', 'name', 'arguments'].every((k) => typeof c[k] === 'string');
   return (
-    Number.isSafeInteger(m.id) && (m.id as number) > 0 &&
+    Number.isSafeInteger(m.id) &&
+    (m.id as number) > 0 &&
     (m.parent === null || (Number.isSafeInteger(m.parent) && (m.parent as number) < (m.id as number))) &&
     (m.role === 'user' || m.role === 'assistant') &&
-    typeof m.text === 'string' && text(m.reasoning) && text(m.cut) && number(m.reasoningMs) &&
+    typeof m.text === 'string' &&
+    text(m.reasoning) &&
+    text(m.cut) &&
+    number(m.reasoningMs) &&
     (m.toolCalls === undefined || (Array.isArray(m.toolCalls) && m.toolCalls.every(call))) &&
     (m.cost === undefined || (typeof m.cost === 'object' && m.cost !== null && Object.values(m.cost).every(number)))
   );

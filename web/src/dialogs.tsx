@@ -25,7 +25,9 @@ function Dialog({ title, children }: { title: string; children: ComponentChildre
     <dialog ref={element} aria-labelledby="dialog-title" onClose={() => (dialog.value = null)} onClick={onClick}>
       <div class="sheet">
         {/* Else the first field has the focus, and a phone brings up its keyboard. */}
-        <h2 id="dialog-title" tabIndex={-1} autofocus>{title}</h2>
+        <h2 id="dialog-title" tabIndex={-1} autofocus>
+          {title}
+        </h2>
         {children}
       </div>
       <NoticeLine />
@@ -38,7 +40,9 @@ function SettingsDialog() {
   const { system, thinking, numbers } = settings.value;
   return (
     <Dialog title="Settings">
-      <p class="hint">For all conversations, from the next answer on. An empty field leaves the choice to the server.</p>
+      <p class="hint">
+        For all conversations, from the next answer on. An empty field leaves the choice to the server.
+      </p>
       <label class="field wide">
         <span>System prompt</span>
         <textarea rows={4} dir="auto" value={system} onInput={(event) => set({ system: event.currentTarget.value })} />
@@ -49,7 +53,10 @@ function SettingsDialog() {
         ))}
         <label class="field">
           <span>Reasoning</span>
-          <select value={thinking} onChange={(event) => set({ thinking: event.currentTarget.value as Settings['thinking'] })}>
+          <select
+            value={thinking}
+            onChange={(event) => set({ thinking: event.currentTarget.value as Settings['thinking'] })}
+          >
             <option value="auto">automatic</option>
             <option value="on">on</option>
             <option value="off">off</option>
@@ -67,9 +74,15 @@ function SettingsDialog() {
       <h3>Conversations</h3>
       <p class="hint">They are kept in this browser and nowhere else.</p>
       <div class="buttons">
-        <button type="button" onClick={download}>Export all</button>
-        <button type="button" onClick={() => void upload()}>Import</button>
-        <button type="button" class="primary" onClick={close}>Done</button>
+        <button type="button" onClick={download}>
+          Export all
+        </button>
+        <button type="button" onClick={() => void upload()}>
+          Import
+        </button>
+        <button type="button" class="primary" onClick={close}>
+          Done
+        </button>
       </div>
     </Dialog>
   );
@@ -82,13 +95,20 @@ function NumberField({ field, value }: { field: (typeof NUMBERS)[number]; value:
     const input = event.currentTarget;
     const { [name]: _, ...others } = settings.value.numbers;
     if (Number.isNaN(input.valueAsNumber)) settings.value = { ...settings.value, numbers: others };
-    else if (input.reportValidity()) settings.value = { ...settings.value, numbers: { ...others, [name]: input.valueAsNumber } };
+    else if (input.reportValidity())
+      settings.value = { ...settings.value, numbers: { ...others, [name]: input.valueAsNumber } };
   };
   return (
     <label class="field" title={hint}>
       <span>{label}</span>
       <input
-        type="number" inputmode="decimal" min={min} max={max} step={step} value={value ?? ''} onChange={onChange}
+        type="number"
+        inputmode="decimal"
+        min={min}
+        max={max}
+        step={step}
+        value={value ?? ''}
+        onChange={onChange}
         placeholder={typeof preset === 'number' && preset >= min ? String(+preset.toFixed(4)) : 'server'}
       />
     </label>
@@ -129,7 +149,11 @@ function HelpDialog() {
       <dl class="keys">
         {KEYS.map(([keys, meaning]) => (
           <div key={meaning}>
-            <dt>{keys.map((key) => <kbd key={key}>{key}</kbd>)}</dt>
+            <dt>
+              {keys.map((key) => (
+                <kbd key={key}>{key}</kbd>
+              ))}
+            </dt>
             <dd>{meaning}</dd>
           </div>
         ))}
@@ -138,7 +162,11 @@ function HelpDialog() {
         Editing a message or asking for another answer starts a branch; ‹ and › under a message lead to the others.
         Pictures in answers are shown as links, and nothing is loaded from elsewhere.
       </p>
-      <div class="buttons"><button type="button" class="primary" onClick={close}>Done</button></div>
+      <div class="buttons">
+        <button type="button" class="primary" onClick={close}>
+          Done
+        </button>
+      </div>
     </Dialog>
   );
 }
@@ -162,7 +190,11 @@ function KeyDialog() {
           <span>Key</span>
           <input ref={input} type="password" autocomplete="off" required />
         </label>
-        <div class="buttons"><button type="submit" class="primary">Use it</button></div>
+        <div class="buttons">
+          <button type="submit" class="primary">
+            Use it
+          </button>
+        </div>
       </form>
     </Dialog>
   );

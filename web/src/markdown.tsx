@@ -1,6 +1,6 @@
 // Markdown that arrives piece by piece, drawn as elements. Safe by construction: markdown-it yields tokens, the table
-// below says which become elements, and everything else, HTML included, becomes text. Nothing is ever loaded: images are
-// links. markdown-it is linear even in hostile input, and a model that repeats itself is hostile input.
+// below says which become elements, and everything else, HTML included, becomes text. Nothing is ever loaded: images
+// are links. markdown-it is linear even in hostile input, and a model that repeats itself is hostile input.
 import MarkdownIt from 'markdown-it';
 import type { Token } from 'markdown-it';
 import { type ComponentChildren, Fragment, h, type VNode } from 'preact';
@@ -70,7 +70,7 @@ function leaf(token: Token): ComponentChildren {
   }
 }
 
-/** The elements of a list of tokens, in which an element is a token that opens it, its content, and one that closes it. */
+/** The elements of a list of tokens: an element is a token that opens it, its content, and a token that closes it. */
 function build(tokens: Token[]): ComponentChildren[] {
   const root: ComponentChildren[] = [];
   const open: { token: Token; children: ComponentChildren[] }[] = [];
@@ -93,7 +93,13 @@ function element(token: Token, children: ComponentChildren[]): VNode {
   if (tag === null) return <>{children}</>;
   const made = h(tag, props, ...children);
   // Wide tables scroll by themselves; what scrolls must be reachable by keyboard.
-  return tag === 'table' ? <div class="scroll" tabIndex={0} role="group" aria-label="Table">{made}</div> : made;
+  return tag === 'table' ? (
+    <div class="scroll" tabIndex={0} role="group" aria-label="Table">
+      {made}
+    </div>
+  ) : (
+    made
+  );
 }
 
 function CodeBlock({ language, code }: { language: string; code: string }) {
@@ -107,14 +113,18 @@ function CodeBlock({ language, code }: { language: string; code: string }) {
     <figure class="code">
       <figcaption>
         <span>{language}</span>
-        <button type="button" onClick={copy} aria-label={copied ? 'Copied' : 'Copy code'}>{copied ? 'Copied' : 'Copy'}</button>
+        <button type="button" onClick={copy} aria-label={copied ? 'Copied' : 'Copy code'}>
+          {copied ? 'Copied' : 'Copy'}
+        </button>
       </figcaption>
-      <pre tabIndex={0} dir="ltr"><code>{showControls(code.replace(/\n$/, ''))}</code></pre>
+      <pre tabIndex={0} dir="ltr">
+        <code>{showControls(code.replace(/\n$/, ''))}</code>
+      </pre>
     </figure>
   );
 }
 
-/** Controls that reorder what follows make code look like other code (https://trojansource.codes), so they are named. */
+/** Controls that reorder what follows make code look like other code (trojansource.codes), so they are named. */
 function showControls(code: string): ComponentChildren[] {
   const name = (control: string) => `U+${control.charCodeAt(0).toString(16).toUpperCase()}`;
   return code.split(/([\u202a-\u202e\u2066-\u2069])/).map((part, i) => (i % 2 ? <mark>{name(part)}</mark> : part));
@@ -181,7 +191,13 @@ class Growing {
     const blocks = parse(rest, this.env);
     const drawn = blocks.map(({ content }, i) => (
       <Fragment key={this.settled.length + i}>
-        {typeof content === 'string' ? <p class="plain" dir="auto">{content}</p> : build(content)}
+        {typeof content === 'string' ? (
+          <p class="plain" dir="auto">
+            {content}
+          </p>
+        ) : (
+          build(content)
+        )}
       </Fragment>
     ));
     const all = [...this.settled, ...drawn];

@@ -28,19 +28,40 @@ export function Question({ message, branches }: { message: Message; branches: nu
   );
 }
 
-export function Answer({ message, writing, branches, last }: { message: Message; writing: boolean; branches: number[]; last: boolean }) {
+export function Answer({
+  message,
+  writing,
+  branches,
+  last,
+}: {
+  message: Message;
+  writing: boolean;
+  branches: number[];
+  last: boolean;
+}) {
   const { text, reasoning, reasoningMs, toolCalls, cost, cut } = message;
   const blank = !text && !reasoning && !toolCalls?.length;
   return (
     <article class="answer" aria-label="Answer" aria-busy={writing}>
       {reasoning && <Reasoning text={reasoning} ms={reasoningMs} now={writing && !text} />}
       {text && <Markdown text={text} complete={!writing} />}
-      {toolCalls?.map((call, i) => <Tool key={i} call={call} />)}
-      {writing && blank && <p class="waiting"><span class="hidden">Waiting for the answer</span></p>}
+      {toolCalls?.map((call, i) => (
+        <Tool key={i} call={call} />
+      ))}
+      {writing && blank && (
+        <p class="waiting">
+          <span class="hidden">Waiting for the answer</span>
+        </p>
+      )}
       {!writing && blank && !cut && <p class="cut">The model said nothing.</p>}
       {!writing && cut && (
         <p class="cut">
-          {cut} {last && <button type="button" onClick={() => regenerate(message)}>{blank ? 'Try again' : 'Answer again'}</button>}
+          {cut}{' '}
+          {last && (
+            <button type="button" onClick={() => regenerate(message)}>
+              {blank ? 'Try again' : 'Answer again'}
+            </button>
+          )}
         </p>
       )}
       {!writing && (
@@ -57,7 +78,11 @@ export function Answer({ message, writing, branches, last }: { message: Message;
 }
 
 function Action({ label, run, needsIdle }: { label: string; run: () => void; needsIdle?: boolean }) {
-  return <button type="button" disabled={needsIdle && running.value !== null} onClick={run}>{label}</button>;
+  return (
+    <button type="button" disabled={needsIdle && running.value !== null} onClick={run}>
+      {label}
+    </button>
+  );
 }
 
 function Copy({ text }: { text: string }) {
@@ -80,9 +105,15 @@ function Branches({ message, branches }: { message: Message; branches: number[] 
   };
   return (
     <span class="branches">
-      <button type="button" aria-label="Previous version" disabled={at === 0} onClick={() => step(-1)}>‹</button>
-      <span aria-label={`Version ${at + 1} of ${branches.length}`} role="img">{at + 1}/{branches.length}</span>
-      <button type="button" aria-label="Next version" disabled={at === branches.length - 1} onClick={() => step(1)}>›</button>
+      <button type="button" aria-label="Previous version" disabled={at === 0} onClick={() => step(-1)}>
+        ‹
+      </button>
+      <span aria-label={`Version ${at + 1} of ${branches.length}`} role="img">
+        {at + 1}/{branches.length}
+      </span>
+      <button type="button" aria-label="Next version" disabled={at === branches.length - 1} onClick={() => step(1)}>
+        ›
+      </button>
     </span>
   );
 }
@@ -100,8 +131,12 @@ function Reasoning({ text, ms, now }: { text: string; ms: number | undefined; no
 function Tool({ call }: { call: ToolCall }) {
   return (
     <details class="tool" open>
-      <summary>Calls <code>{call.name}</code></summary>
-      <pre tabIndex={0} dir="ltr"><code>{pretty(call.arguments)}</code></pre>
+      <summary>
+        Calls <code>{call.name}</code>
+      </summary>
+      <pre tabIndex={0} dir="ltr">
+        <code>{pretty(call.arguments)}</code>
+      </pre>
     </details>
   );
 }
@@ -122,8 +157,17 @@ function CostLine({ cost }: { cost: Cost }) {
     answerTokens !== undefined && `${count(answerTokens)} tokens`,
     tokensPerSecond !== undefined && `${tokensPerSecond.toFixed(1)} tokens/s`,
   ].filter(Boolean);
-  const prompt = promptTokens === undefined ? '' : [`prompt of ${count(promptTokens)} tokens`, cached, read].filter(Boolean).join(', ');
-  return <span class="cost" title={prompt}>{parts.map((part) => <span key={part}>{part} </span>)}</span>;
+  const prompt =
+    promptTokens === undefined
+      ? ''
+      : [`prompt of ${count(promptTokens)} tokens`, cached, read].filter(Boolean).join(', ');
+  return (
+    <span class="cost" title={prompt}>
+      {parts.map((part) => (
+        <span key={part}>{part} </span>
+      ))}
+    </span>
+  );
 }
 
 function Editor({ message, close }: { message: Message; close: () => void }) {
@@ -151,7 +195,9 @@ function Editor({ message, close }: { message: Message; close: () => void }) {
     <div class="editor">
       <textarea ref={area} aria-label="Edit message" dir="auto" defaultValue={message.text} onKeyDown={onKeyDown} />
       <div class="actions">
-        <button type="button" class="primary" disabled={running.value !== null} onClick={submit}>Send</button>
+        <button type="button" class="primary" disabled={running.value !== null} onClick={submit}>
+          Send
+        </button>
         <Action label="Cancel" run={close} />
       </div>
     </div>

@@ -22,8 +22,20 @@ export function NoticeLine() {
   return (
     <div role="status" class="notice">
       <span>{text}</span>
-      {action && <button type="button" onClick={() => { notice.value = null; action.run(); }}>{action.label}</button>}
-      <button type="button" onClick={() => (notice.value = null)}>Dismiss</button>
+      {action && (
+        <button
+          type="button"
+          onClick={() => {
+            notice.value = null;
+            action.run();
+          }}
+        >
+          {action.label}
+        </button>
+      )}
+      <button type="button" onClick={() => (notice.value = null)}>
+        Dismiss
+      </button>
     </div>
   );
 }

@@ -12,15 +12,28 @@ const NEXT_THEME: Record<Theme, Theme> = { system: 'light', light: 'dark', dark:
 export function Sidebar({ hidden }: { hidden: boolean }) {
   return (
     <nav class="sidebar" aria-label="Conversations" inert={hidden}>
-      <div class="brand"><Mark size={36} /><span>bonsai</span></div>
-      <button type="button" class="new" onClick={() => openConversation(null)}>New chat</button>
+      <div class="brand">
+        <Mark size={36} />
+        <span>bonsai</span>
+      </div>
+      <button type="button" class="new" onClick={() => openConversation(null)}>
+        New chat
+      </button>
       <ul>
-        {conversations.value.map((conversation) => <Item key={conversation.id} conversation={conversation} />)}
+        {conversations.value.map((conversation) => (
+          <Item key={conversation.id} conversation={conversation} />
+        ))}
       </ul>
       <div class="foot">
-        <button type="button" onClick={() => (dialog.value = 'settings')}>Settings</button>
-        <button type="button" onClick={() => (theme.value = NEXT_THEME[theme.value])}>Theme: {theme.value}</button>
-        <button type="button" onClick={() => (dialog.value = 'help')}>Help</button>
+        <button type="button" onClick={() => (dialog.value = 'settings')}>
+          Settings
+        </button>
+        <button type="button" onClick={() => (theme.value = NEXT_THEME[theme.value])}>
+          Theme: {theme.value}
+        </button>
+        <button type="button" onClick={() => (dialog.value = 'help')}>
+          Help
+        </button>
       </div>
     </nav>
   );
@@ -33,14 +46,34 @@ function Item({ conversation }: { conversation: Conversation }) {
     setRenaming(false);
     focusComposer(); // What had the focus is gone.
   };
-  if (renaming) return <li><Rename conversation={conversation} close={close} /></li>;
+  if (renaming)
+    return (
+      <li>
+        <Rename conversation={conversation} close={close} />
+      </li>
+    );
   return (
     <li class={shown ? 'shown' : ''}>
-      <button type="button" class="title" dir="auto" aria-current={shown} onClick={() => openConversation(conversation.id)}>
+      <button
+        type="button"
+        class="title"
+        dir="auto"
+        aria-current={shown}
+        onClick={() => openConversation(conversation.id)}
+      >
         {conversation.title}
       </button>
-      <button type="button" class="quiet" aria-label={`Rename ${conversation.title}`} onClick={() => setRenaming(true)}>Rename</button>
-      <button type="button" class="quiet" aria-label={`Delete ${conversation.title}`} onClick={() => removeConversation(conversation)}>Delete</button>
+      <button type="button" class="quiet" aria-label={`Rename ${conversation.title}`} onClick={() => setRenaming(true)}>
+        Rename
+      </button>
+      <button
+        type="button"
+        class="quiet"
+        aria-label={`Delete ${conversation.title}`}
+        onClick={() => removeConversation(conversation)}
+      >
+        Delete
+      </button>
     </li>
   );
 }
@@ -64,8 +97,13 @@ function Rename({ conversation, close }: { conversation: Conversation; close: ()
   };
   return (
     <input
-      ref={input} aria-label="Title" dir="auto" maxLength={200} defaultValue={conversation.title}
-      onKeyDown={onKeyDown} onBlur={keep}
+      ref={input}
+      aria-label="Title"
+      dir="auto"
+      maxLength={200}
+      defaultValue={conversation.title}
+      onKeyDown={onKeyDown}
+      onBlur={keep}
     />
   );
 }

@@ -33,7 +33,9 @@ export async function openStore(): Promise<void> {
     opening.onupgradeneeded = () => opening.result.createObjectStore('conversations', { keyPath: 'id' });
     database = await done(opening);
     database.onversionchange = () => database?.close();
-    const found = (await done(database.transaction('conversations').objectStore('conversations').getAll())).map(parseConversation).filter((c) => c !== null);
+    const found = (await done(database.transaction('conversations').objectStore('conversations').getAll()))
+      .map(parseConversation)
+      .filter((c) => c !== null);
     for (const conversation of found) sizes.set(conversation.id, JSON.stringify(conversation).length);
     conversations.value = found.sort((a, b) => b.changed - a.changed);
   } catch {
@@ -84,7 +86,7 @@ export function exportAll(): string {
   return JSON.stringify({ format: 'bonsai-conversations', version: 1, conversations: conversations.value }, null, 1);
 }
 
-/** Adds conversations from exported JSON; one that is here already is kept as it is. Returns a sentence for the user. */
+/** Adds conversations from exported JSON; one that is here already stays as it is. Returns what to tell the user. */
 export function importAll(json: string): string {
   if (totalSize() + json.length > LIMIT) return `With that file it would be over ${LIMIT >> 20} MB; nothing was read.`;
   let list: unknown;
@@ -99,6 +101,10 @@ export function importAll(json: string): string {
   const added = read.filter(({ id }) => !here.has(id) && here.add(id));
   for (const conversation of added) save(conversation);
   const invalid = list.length - read.length;
-  const notes = [`${added.length} added`, `${read.length - added.length} here already`, ...(invalid ? [`${invalid} not valid`] : [])];
+  const notes = [
+    `${added.length} added`,
+    `${read.length - added.length} here already`,
+    ...(invalid ? [`${invalid} not valid`] : []),
+  ];
   return `Conversations: ${notes.join(', ')}.`;
 }

@@ -32,7 +32,11 @@ export function Thread() {
   return (
     <div class="thread" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label="Conversation">
       {conversation?.leaf ? <Messages conversation={conversation} /> : <Welcome />}
-      {away && <button type="button" class="round end" aria-label="To the end" onClick={toEnd}><Icon name="down" /></button>}
+      {away && (
+        <button type="button" class="round end" aria-label="To the end" onClick={toEnd}>
+          <Icon name="down" />
+        </button>
+      )}
     </div>
   );
 }
@@ -44,8 +48,13 @@ function Messages({ conversation }: { conversation: Conversation }) {
     <ol class="messages">
       {shown.map((message, i) => (
         <Item
-          key={`${conversation.id}/${message.id}`} message={message} writing={message.id === writing}
-          branches={siblings(conversation, message).map(({ id }) => id).join()} last={i === shown.length - 1}
+          key={`${conversation.id}/${message.id}`}
+          message={message}
+          writing={message.id === writing}
+          branches={siblings(conversation, message)
+            .map(({ id }) => id)
+            .join()}
+          last={i === shown.length - 1}
         />
       ))}
     </ol>
@@ -53,13 +62,27 @@ function Messages({ conversation }: { conversation: Conversation }) {
 }
 
 /** Drawn again only when something about it changes: in a long conversation, while an answer grows, that is one. */
-function Item({ message, writing, branches, last }: { message: Message; writing: boolean; branches: string; last: boolean }) {
+function Item({
+  message,
+  writing,
+  branches,
+  last,
+}: {
+  message: Message;
+  writing: boolean;
+  branches: string;
+  last: boolean;
+}) {
   return useMemo(() => {
     const ids = branches.split(',').map(Number);
     return message.role === 'user' ? (
-      <li><Question message={message} branches={ids} /></li>
+      <li>
+        <Question message={message} branches={ids} />
+      </li>
     ) : (
-      <li><Answer message={message} writing={writing} branches={ids} last={last} /></li>
+      <li>
+        <Answer message={message} writing={writing} branches={ids} last={last} />
+      </li>
     );
   }, [message, writing, branches, last]);
 }
@@ -75,7 +98,11 @@ function Welcome() {
       <Mark size={112} />
       <h2>{model ?? 'bonsai'}</h2>
       {parts.length > 0 && <p>{parts.join(' · ')}</p>}
-      <p>{server.value === 'ready' ? 'It runs on your server, and conversations stay in this browser.' : 'Waiting for the server.'}</p>
+      <p>
+        {server.value === 'ready'
+          ? 'It runs on your server, and conversations stay in this browser.'
+          : 'Waiting for the server.'}
+      </p>
     </div>
   );
 }

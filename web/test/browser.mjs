@@ -5,7 +5,12 @@ import { pathToFileURL } from 'node:url';
 import { chromium } from '@playwright/test';
 
 export async function browser() {
-  const candidates = [process.env.BONSAI_BROWSER, chromium.executablePath(), '/usr/bin/chromium', '/usr/bin/google-chrome'];
+  const candidates = [
+    process.env.BONSAI_BROWSER,
+    chromium.executablePath(),
+    '/usr/bin/chromium',
+    '/usr/bin/google-chrome',
+  ];
   const installed = candidates.find((path) => path && existsSync(path));
   if (installed || process.platform !== 'linux' || process.arch !== 'x64') return installed;
   const { default: packed } = await import('@sparticuz/chromium');

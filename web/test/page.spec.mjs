@@ -14,12 +14,23 @@ const test = base.extend({
   chat: async ({ page, mock }, use) => {
     const wrong = [];
     page.on('pageerror', (error) => wrong.push(error.message));
-    page.on('console', (message) => /Content Security Policy|Refused to/.test(message.text()) && wrong.push(message.text()));
-    page.on('request', (request) => request.url().startsWith(mock.url) || /^(data|blob):/.test(request.url()) || wrong.push(request.url()));
+    page.on(
+      'console',
+      (message) => /Content Security Policy|Refused to/.test(message.text()) && wrong.push(message.text()),
+    );
+    page.on(
+      'request',
+      (request) =>
+        request.url().startsWith(mock.url) || /^(data|blob):/.test(request.url()) || wrong.push(request.url()),
+    );
     await page.goto(mock.url);
     await use({
       answers: page.locator('.answer'),
-      say: (text) => page.getByLabel('Message', { exact: true }).fill(text).then(() => page.keyboard.press('Enter')),
+      say: (text) =>
+        page
+          .getByLabel('Message', { exact: true })
+          .fill(text)
+          .then(() => page.keyboard.press('Enter')),
       idle: () => expect(page.getByRole('button', { name: 'Send' })).toBeVisible(),
       async ask(text) {
         const before = await page.locator('.answer').count();
@@ -131,19 +142,33 @@ test('keeps what was there when the page is closed in the middle', async ({ page
 test('exports and imports, and refuses what is not valid', async ({ page, chat }, info) => {
   await chat.ask('keep this');
   await page.getByRole('button', { name: 'Settings' }).click();
-  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export all' }).click()]);
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Export all' }).click(),
+  ]);
   const file = info.outputPath('all.json');
   await download.saveAs(file);
   const all = JSON.parse(await readFile(file, 'utf8'));
   expect(all.conversations).toHaveLength(1);
   const [good] = all.conversations;
-  const cycle = [{ id: 1, parent: 2, role: 'user', text: '' }, { id: 2, parent: 1, role: 'user', text: '' }];
+  const cycle = [
+    { id: 1, parent: 2, role: 'user', text: '' },
+    { id: 2, parent: 1, role: 'user', text: '' },
+  ];
   const list = [
-    good, { ...good, id: 'new', title: 'Brought in' }, { ...good, id: 'cycle', messages: cycle }, { id: 'x' }, null, 7,
+    good,
+    { ...good, id: 'new', title: 'Brought in' },
+    { ...good, id: 'cycle', messages: cycle },
+    { id: 'x' },
+    null,
+    7,
     { ...good, id: 'role', messages: [{ id: 1, parent: null, role: 'system', text: '' }] },
   ];
   const load = async (text) => {
-    const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.getByRole('button', { name: 'Import' }).click()]);
+    const [chooser] = await Promise.all([
+      page.waitForEvent('filechooser'),
+      page.getByRole('button', { name: 'Import' }).click(),
+    ]);
     await chooser.setFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from(text) });
   };
   await load('{');
@@ -168,7 +193,10 @@ test('settings reach the server and are kept', async ({ page, chat, mock }) => {
   const { messages, temperature, top_k, seed, chat_template_kwargs } = mock.state.requests[0];
   expect(messages[0]).toEqual({ role: 'system', content: 'Be brief.' });
   expect({ temperature, top_k, seed, chat_template_kwargs }).toEqual({
-    temperature: 0.2, top_k: undefined, seed: 7, chat_template_kwargs: { enable_thinking: false },
+    temperature: 0.2,
+    top_k: undefined,
+    seed: 7,
+    chat_template_kwargs: { enable_thinking: false },
   });
   await expect(page.locator('.reasoning')).toHaveCount(0);
 });
@@ -181,7 +209,9 @@ test('folds reasoning and shows tool calls', async ({ page, chat, mock }) => {
   await expect(page.getByText('Unglazed for conifers')).toBeVisible();
   await chat.ask('use the tool');
   await expect(page.locator('.tool summary')).toHaveText('Calls get_weather');
-  await expect(page.locator('.tool pre')).toHaveText('{\n  "city": "Kyoto",\n  "days": 3,\n  "units": {\n    "temperature": "celsius"\n  }\n}');
+  await expect(page.locator('.tool pre')).toHaveText(
+    '{\n  "city": "Kyoto",\n  "days": 3,\n  "units": {\n    "temperature": "celsius"\n  }\n}',
+  );
   await chat.ask('and then?');
   expect(mock.state.requests[2].messages[3].tool_calls[0].function.name).toBe('get_weather');
   expect(JSON.stringify(mock.state.requests[2])).not.toContain('Unglazed for'); // Reasoning is not sent back.
@@ -240,7 +270,18 @@ test('draws Markdown the same when it arrives in pieces and at once', async ({ p
   await page.reload();
   await conversations(page).getByRole('button').first().click();
   expect(await page.locator('.prose').innerHTML()).toBe(streamed);
-  for (const tag of ['h2', 'em', 'strong', 'ol > li > ul > li', 'blockquote', 'td.center > code', 'td.right', 'pre > code', 'hr', 's']) {
+  for (const tag of [
+    'h2',
+    'em',
+    'strong',
+    'ol > li > ul > li',
+    'blockquote',
+    'td.center > code',
+    'td.right',
+    'pre > code',
+    'hr',
+    's',
+  ]) {
     await expect(page.locator(`.prose ${tag}`).first()).toBeVisible();
   }
   await expect(page.getByRole('link', { name: 'the notes' })).toHaveAttribute('rel', 'noopener noreferrer');
@@ -262,11 +303,16 @@ test('does not draw finished blocks of a growing answer again', async ({ page, c
 test('hostile Markdown runs nothing and loads nothing', async ({ page, chat }) => {
   await chat.ask('hostile');
   const text = await chat.answers.textContent();
-  for (const part of ['deep quote', 'deep list', 'deep emphasis', 'deep brackets', 'The end of it.']) expect(text).toContain(part);
+  for (const part of ['deep quote', 'deep list', 'deep emphasis', 'deep brackets', 'The end of it.'])
+    expect(text).toContain(part);
   const hrefs = await page.locator('.prose a').evaluateAll((links) => links.map((link) => link.href));
   expect(hrefs.length).toBeGreaterThan(4);
   for (const href of hrefs) expect(href).toMatch(/^(https:\/\/|mailto:)/);
-  expect(await page.locator('.prose :is(script, style, iframe, img, svg, link, object, [onclick], [onload], [style])').count()).toBe(0);
+  expect(
+    await page
+      .locator('.prose :is(script, style, iframe, img, svg, link, object, [onclick], [onload], [style])')
+      .count(),
+  ).toBe(0);
   const depth = await page.locator('.prose').evaluate((root) => {
     const of = (element) => 1 + Math.max(0, ...[...element.children].map(of));
     return of(root);
@@ -302,7 +348,10 @@ test('a long fast answer stays usable', async ({ page, chat }) => {
 });
 
 for (const colorScheme of ['light', 'dark']) {
-  for (const [name, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 320, height: 568 }]]) {
+  for (const [name, viewport] of [
+    ['desktop', { width: 1280, height: 800 }],
+    ['phone', { width: 320, height: 568 }],
+  ]) {
     test(`is accessible and fits: ${name}, ${colorScheme}`, async ({ page, chat }) => {
       const check = async () => {
         const { violations } = await new AxeBuilder({ page }).analyze();
