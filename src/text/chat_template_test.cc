@@ -183,6 +183,10 @@ TEST(ChatTemplate, LimitsAreErrors) {
            "{% set n = namespace(s=[1]) %}{% for i in range(99) %}{% set n.s = [n.s, n.s] %}{% endfor %}{{ n.s == n.s "
            "}}",
            "{% set n = namespace(s=[1]) %}{% for i in range(999) %}{% set n.s = [n.s] %}{% endfor %}",
+           "{% set s = 'a' * 900 %}{% for i in range(100) %}{{ ([s] * 900) | sort | length }}{% endfor %}",
+           "{% set s = 'a' * 900 %}{% for i in range(100) %}{{ range(999) | unique | length }}{% endfor %}",
+           "{% for i in range(999) %}{{ ('a' * 999).find('a' * 99 ~ 'b') + ('a' * 999).strip('bbbbbbba') | length }}{% "
+           "endfor %}",
            "{{ 'a' * 1000000000000 }}",
            "{{ [1] * 1000000000000 }}",
            "{{ range(1000000000) }}",

@@ -71,7 +71,7 @@ Result<Text> TextArg(const Value& v, std::string_view name) {
 
 Text Replace(const Text& text, std::string_view from, const Text& to, int64_t count, Budget& budget) {
   const std::string& s = text.bytes();
-  budget.Spend(s.size());
+  budget.SpendSearch(s.size(), from.size());
   Text out;
   size_t at = 0;
   for (; count != 0 && budget.ok(); count--) {

@@ -80,6 +80,7 @@ Result<Value> FilterUnique(Evaluator& e, const Args& a) {
   for (Keyed& k : keyed) {
     const auto same = [&](const Keyed& other) { return Equal(k.key, other.key, e.budget()); };
     if (std::none_of(kept.begin(), kept.end(), same)) kept.push_back(std::move(k));
+    if (!e.budget().ok()) return e.budget().error();
   }
   return Values(kept, e.budget());
 }

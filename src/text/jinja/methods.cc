@@ -19,7 +19,7 @@ Result<Value> StringStrip(Evaluator& e, const Args& a) {
     BONSAI_ASSIGN(chars, TextArg(a.values[1], "chars"));
     if (chars.empty()) return a.values[0];
   }
-  e.budget().Spend(Self(a).size());
+  if (!e.budget().Spend(Self(a).size() * std::max<size_t>(1, chars.size()))) return e.budget().error();
   return Value(Strip(a.values[0].text(), chars.bytes(), kLeft, kRight));
 }
 
@@ -74,7 +74,7 @@ List Words(const Text& text, int64_t count, Budget& budget) {
 template <bool kRight>
 Result<Value> StringSplit(Evaluator& e, const Args& a) {
   BONSAI_ASSIGN(const int64_t count, IntArg(a.values[2], "maxsplit", -1));
-  e.budget().Spend(2 * Self(a).size());
+  e.budget().SpendSearch(2 * Self(a).size(), a.values[1].is(Kind::kString) ? a.values[1].text().size() : 0);
   if (!a.values[1].defined() || a.values[1].is(Kind::kNull)) {
     if (kRight && count >= 0) return Error(ErrorCode::kInvalidArgument, "rsplit with maxsplit needs a separator");
     return Made(Words(a.values[0].text(), count, e.budget()), e.budget());
@@ -137,7 +137,7 @@ template <bool kRight>
 Result<Value> StringFind(Evaluator& e, const Args& a) {
   BONSAI_ASSIGN(const Text part, TextArg(a.values[1], "sub"));
   const std::string& s = Self(a);
-  e.budget().Spend(s.size());
+  if (!e.budget().SpendSearch(s.size(), part.size())) return e.budget().error();
   const size_t at = kRight ? s.rfind(part.bytes()) : s.find(part.bytes());
   if (at == std::string::npos) return Value(int64_t{-1});
   return Value(static_cast<int64_t>(CharacterCount(std::string_view(s).substr(0, at))));
@@ -146,7 +146,7 @@ Result<Value> StringFind(Evaluator& e, const Args& a) {
 Result<Value> StringCount(Evaluator& e, const Args& a) {
   BONSAI_ASSIGN(const Text part, TextArg(a.values[1], "sub"));
   const std::string& s = Self(a);
-  e.budget().Spend(s.size());
+  if (!e.budget().SpendSearch(s.size(), part.size())) return e.budget().error();
   if (part.empty()) return Value(static_cast<int64_t>(CharacterCount(s) + 1));
   int64_t count = 0;
   for (size_t at = 0; (at = s.find(part.bytes(), at)) != std::string::npos; at += part.size()) count++;

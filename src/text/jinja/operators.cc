@@ -129,7 +129,7 @@ Result<bool> Contains(const Value& whole, const Value& part, Budget& budget) {
     if (!part.is(Kind::kString)) {
       return Error(ErrorCode::kInvalidArgument, "'in' a string needs a string, not a {}", part.KindName());
     }
-    budget.Spend(whole.text().size());
+    if (!budget.SpendSearch(whole.text().size(), part.text().size())) return budget.error();
     return whole.text().bytes().find(part.text().bytes()) != std::string::npos;
   }
   if (whole.is(Kind::kDict)) return Find(whole.dict(), part, budget) != nullptr;

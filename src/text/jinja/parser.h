@@ -1,6 +1,7 @@
 // Template source → syntax tree: the language of Jinja 3 (https://jinja.palletsprojects.com/en/stable/templates/) less
 // what needs other files (extends, block, include, import), autoescape and recursive loops; with break, continue and
-// Hugging Face's generation tag.
+// Hugging Face's generation tag. Tuples are lists and print as such, integers have 64 bits, and * and ** before
+// arguments are not supported.
 #pragma once
 
 #include <string_view>

@@ -38,8 +38,9 @@ Result<Value> FilterTitle(Evaluator& e, const Args& a) {
 }
 
 Result<Value> FilterTrim(Evaluator& e, const Args& a) {
-  const Text text = ToText(a.values[0], e.budget());
-  return Value(Strip(text, a.values[1].defined() ? ToText(a.values[1], e.budget()).bytes() : "", true, true));
+  const Text text = ToText(a.values[0], e.budget()), chars = ToText(a.values[1], e.budget());
+  if (!e.budget().Spend(text.size() * std::max<size_t>(1, chars.size()))) return e.budget().error();
+  return Value(Strip(text, chars.bytes(), true, true));
 }
 
 Result<Value> FilterReplace(Evaluator& e, const Args& a) {

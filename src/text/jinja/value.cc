@@ -174,7 +174,7 @@ bool Equal(const Value& a, const Value& b, Budget& budget) {
 }
 
 Result<int> Compare(const Value& a, const Value& b, Budget& budget) {
-  budget.Spend();
+  if (!budget.Spend()) return 0;
   if (a.IsNumber() && b.IsNumber()) {
     if (!a.is(Kind::kFloat) && !b.is(Kind::kFloat)) return Order(a.AsInteger(), b.AsInteger());
     return Order(a.AsReal(), b.AsReal());
@@ -198,12 +198,14 @@ Result<int> Compare(const Value& a, const Value& b, Budget& budget) {
 const Value* Find(const Dict& dict, const Value& key, Budget& budget) {
   for (const auto& [k, value] : dict) {
     if (Equal(k, key, budget)) return &value;
+    if (!budget.ok()) break;  // or a thousand lookups in a large dictionary would still go through it
   }
   return nullptr;
 }
 
 void Set(Dict& dict, Value key, Value value, Budget& budget) {
   for (auto& [k, v] : dict) {
+    if (!budget.ok()) return;
     if (Equal(k, key, budget)) {
       v = std::move(value);
       return;

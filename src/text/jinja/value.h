@@ -32,6 +32,8 @@ class Budget {
     if (ok()) steps_ -= 1 + static_cast<int64_t>(bytes / 64);
     return ok();
   }
+  /// Looking for `needle` bytes in `text` bytes, at worst.
+  bool SpendSearch(size_t text, size_t needle) { return Spend(text * (1 + needle / 64)); }
   /// Appends what `to` has room for: everything or nothing.
   bool Append(Text& to, const Text& more);
   bool Append(Text& to, std::string_view more, bool trusted = false);
@@ -128,7 +130,7 @@ class Value {
 
 /// As Python's ==: 1 == 1.0 == True, texts by their bytes.
 bool Equal(const Value& a, const Value& b, Budget& budget);
-/// -1, 0 or 1; kInvalidArgument when the two have no order.
+/// -1, 0 or 1 (0 when the budget is spent, so that a sort ends soon); kInvalidArgument when the two have no order.
 Result<int> Compare(const Value& a, const Value& b, Budget& budget);
 /// The value at a key, or null.
 const Value* Find(const Dict& dict, const Value& key, Budget& budget);
