@@ -29,8 +29,9 @@ namespace bonsai::engine {
 struct SchedulerOptions {
   int32_t slots = 1;       ///< Most sequences in a batch; at most the model's max_rows count.
   int32_t max_queue = 64;  ///< Requests that may wait for a slot.
-  /// Most prompt tokens in a batch in which others generate: what bounds the time between two of their tokens.
-  int32_t mixed_prompt_rows = 128;
+  /// Most prompt tokens in a batch in which others generate: what bounds the time between two of their tokens. CPUs
+  /// run 16 rows as fast as 512, row by row (docs/benchmarks.md), so few cost the prompt little.
+  int32_t mixed_prompt_rows = 32;
 };
 
 /// Counts since the start, except where it says "now". No content of any request.
