@@ -57,8 +57,10 @@ void BM_Generate(benchmark::State& state) {
   Scheduler scheduler(*Model(), {.slots = users});
   uint64_t seed = 0;
   for (auto _ : state) {
-    for (int32_t i = 0; i < users; i++)
-      if (!scheduler.Submit(Ask(RandomPrompt(8, ++seed), kTokens, seed))) return state.SkipWithError("refused");
+    for (int32_t i = 0; i < users; i++) {
+      seed++;
+      if (!scheduler.Submit(Ask(RandomPrompt(8, seed), kTokens, seed))) return state.SkipWithError("refused");
+    }
     while (scheduler.Step()) continue;
   }
   state.SetItemsProcessed(state.iterations() * users * kTokens);

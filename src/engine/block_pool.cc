@@ -137,7 +137,8 @@ Status BlockPool::Audit(std::span<const std::span<const int32_t>> chains) const 
   }
   std::vector<bool> seen(blocks_.size());
   for (const int32_t id : unused_) {
-    if (At(id).parent >= 0 && seen[static_cast<size_t>(At(id).parent)]) return wrong("cached after its parent", id);
+    if (At(id).parent >= 0 && seen[static_cast<size_t>(At(id).parent)])
+      return wrong("cached after its parent", static_cast<size_t>(id));
     seen[static_cast<size_t>(id)] = true;
   }
   for (size_t i = 0; i < blocks_.size(); i++)

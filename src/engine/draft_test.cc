@@ -46,7 +46,7 @@ TEST(DraftLengthTest, GrowsWithSuccessAndPausesLongerAndLonger) {
   EXPECT_EQ(d.Next(), 3u);
   d.Learn(0, 0);  // no guess was found: nothing learnt
   EXPECT_EQ(d.Next(), 3u);
-  for (size_t pause : {1, 2, 4, 8, 16, 32, 64, 64}) {
+  for (const size_t pause : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 64u}) {
     d.Learn(1, 0);
     for (size_t i = 0; i < pause; i++) EXPECT_EQ(d.Next(), 0u) << pause;
     EXPECT_EQ(d.Next(), 1u);
