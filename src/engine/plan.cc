@@ -28,7 +28,8 @@ Status PlanKv(const kernels::KvSpec& spec, int32_t trained_context, const PlanRe
                    Mib(r.kv_memory), fits, r.context == 0 ? kernels::kKvBlock : r.context,
                    Mib(KvCacheBytes(spec, r.context == 0 ? kernels::kKvBlock : r.context)));
     plan.context = std::min(plan.context, fits);
-    plan.kv = r.kv_memory / spec.BlockBytes() * spec.BlockBytes();
+    // No machine has 2^60 bytes: sums with them do not overflow.
+    plan.kv = std::min(r.kv_memory, uint64_t{1} << 60) / spec.BlockBytes() * spec.BlockBytes();
     return {};
   }
   if (r.context == 0 && r.available != 0)
