@@ -29,6 +29,7 @@ enum class ErrorCode {
   kOutOfMemory,      ///< The plan does not fit, or an allocation failed.
   kIo,               ///< The operating system refused a read or a write.
   kCancelled,        ///< A callback or a signal asked to stop.
+  kBusy,             ///< Nothing is wrong with the request, but too many came before it: try again later.
 };
 
 /// Stable lower-case name of a code ("corrupt"), for JSON and logs.

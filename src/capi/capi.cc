@@ -63,6 +63,8 @@ bonsai_finish FinishOf(engine::FinishReason reason) {
     case engine::FinishReason::kLoop:
       return BONSAI_FINISH_LOOP;
     case engine::FinishReason::kCancelled:
+    case engine::FinishReason::kDeadline:  // nobody sets one here
+    case engine::FinishReason::kError:     // Generate returns it as an error
       break;
   }
   return BONSAI_FINISH_CANCELLED;

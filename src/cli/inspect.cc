@@ -67,6 +67,7 @@ Result<engine::MemoryPlan> PlanOf(const formats::ModelFile& file, const engine::
                            .batch_rows = o.batch_rows,
                            .k_type = o.k_type,
                            .v_type = o.v_type,
+                           .kv_memory = o.kv_memory,
                            .available = AvailableMemory()});
 }
 

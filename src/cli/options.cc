@@ -96,6 +96,9 @@ void EngineFlags::AddTo(CLI::App& app) {
       ->check(kv)
       ->capture_default_str();
   app.add_option("--cache-type-v", cache_v, "KV cache, values (also -ctv)")->check(kv)->capture_default_str();
+  app.add_option("--kv-memory", kv_memory, "Most memory for the KV cache, as 512MiB (default: what -c needs)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
 }
 
 engine::EngineOptions EngineFlags::ToOptions() const {
@@ -103,6 +106,7 @@ engine::EngineOptions EngineFlags::ToOptions() const {
   o.threads = threads;
   o.context = context;
   o.batch_rows = batch_rows;
+  o.kv_memory = kv_memory;
   o.act = act == "f32" ? kernels::ActType::kF32 : kernels::ActType::kI8;
   o.k_type = kernels::KvTypeByName(cache_k).value_or(kernels::KvType::kF16);  // the option's check let no other in
   o.v_type = kernels::KvTypeByName(cache_v).value_or(kernels::KvType::kF16);

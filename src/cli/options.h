@@ -25,11 +25,12 @@ struct ModelOption {
   Result<std::unique_ptr<formats::ModelFile>> Open() const;
 };
 
-/// -t, -c, -ub, --act, -ctk, -ctv.
+/// -t, -c, -ub, --act, -ctk, -ctv, --kv-memory.
 struct EngineFlags {
   int threads = 0;
   int32_t context = 0;
   int32_t batch_rows = 512;
+  uint64_t kv_memory = 0;
   std::string act = "i8", cache_k = "f16", cache_v = "f16";
   void AddTo(CLI::App& app);
   engine::EngineOptions ToOptions() const;

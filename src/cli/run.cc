@@ -28,7 +28,8 @@ struct Flags {
   std::string prompt, prompt_file, prompt_ids, system_prompt, template_variables;
   int32_t max_tokens = -1;
   std::vector<std::string> stop;
-  bool raw = false, output_ids = false, json = false, no_loop_guard = false, special = false, verbose = false;
+  bool raw = false, speculate = false, output_ids = false, json = false, no_loop_guard = false, special = false,
+       verbose = false;
 };
 
 /// Sampling flags: only those the user gave replace what the file recommends.
@@ -86,6 +87,7 @@ void AddFlags(CLI::App& app, Flags& f) {
   app.add_flag("--raw", f.raw, "Continue the prompt as it is, without the file's chat template");
   app.add_flag("--special", f.special, "Show control tokens");
   app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
+  app.add_flag("--speculate", f.speculate, "Guess tokens from earlier text and check them together; the same text");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
   app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
   app.add_flag("-v,--verbose", f.verbose, "Print device, load time and speed on stderr");
@@ -176,10 +178,12 @@ void PrintEnd(const engine::GenerateResult& r, int32_t context) {
 
 void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::GenerateResult& r) {
   const auto n = static_cast<double>(r.tokens.size());
+  const std::string guesses =
+      r.drafted_tokens == 0 ? "" : fmt::format(", {} of {} guesses right", r.accepted_tokens, r.drafted_tokens);
   fmt::print(stderr,
-             "[{}; loaded in {:.2f} s; prompt {} tokens, {:.1f} tok/s; generated {} tokens, {:.1f} tok/s; {}]\n",
+             "[{}; loaded in {:.2f} s; prompt {} tokens, {:.1f} tok/s; generated {} tokens, {:.1f} tok/s{}; {}]\n",
              e.device_name(), load_seconds, r.prompt_tokens, r.prompt_tokens / std::max(r.prompt_seconds, 1e-9),
-             r.tokens.size(), n / std::max(r.generate_seconds, 1e-9), engine::FinishReasonName(r.reason));
+             r.tokens.size(), n / std::max(r.generate_seconds, 1e-9), guesses, engine::FinishReasonName(r.reason));
 }
 
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
@@ -204,7 +208,8 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
                             .max_tokens = f.max_tokens,
                             .stop = f.stop,
                             .loop_guard = !f.no_loop_guard && f.prompt_ids.empty(),
-                            .special_text = f.special};
+                            .special_text = f.special,
+                            .speculate = f.speculate};
   if (stream && !prompt.echo.empty()) {
     const bool colour = StdoutIsTerminal();
     Emit((colour ? "\033[1m" : "") + prompt.echo + (colour ? "\033[0m" : ""));

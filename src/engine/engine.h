@@ -1,4 +1,4 @@
-// One model in memory, ready to generate: file → plan → device → weights → tokens.
+// One model in memory, ready to generate one text at a time. For many at a time: batch_engine.h.
 //
 //   BONSAI_ASSIGN(const auto file, formats::OpenModelPath("model.gguf"));
 //   BONSAI_ASSIGN(auto engine, engine::Engine::Load(*file, {}));
@@ -12,91 +12,38 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/byte_source.h"
-#include "base/log.h"
 #include "base/status.h"
-#include "engine/plan.h"
-#include "formats/model_file.h"
-#include "kernels/ops.h"
-#include "model/model.h"
-#include "sampling/sampler.h"
-#include "text/tokenizer.h"
+#include "engine/generation.h"
+#include "engine/loaded_model.h"
+#include "engine/scheduler.h"
 
 namespace bonsai::engine {
-
-struct EngineOptions {
-  int threads = 0;  ///< 0: all usable CPUs.
-  kernels::ActType act = kernels::ActType::kI8;
-  kernels::KvType k_type = kernels::KvType::kF16;
-  kernels::KvType v_type = kernels::KvType::kF16;
-  int32_t context = 0;       ///< Tokens; 0: see PlanRequest.
-  int32_t batch_rows = 512;  ///< Prompt tokens that one forward pass takes.
-  model::LoadProgress progress;
-  LogSink log;
-};
-
-/// Why a generation ended.
-enum class FinishReason {
-  kStop,       ///< The model said so (an end-of-generation token).
-  kStopText,   ///< A stop string appeared.
-  kLength,     ///< max_tokens, or the end of the context.
-  kLoop,       ///< It repeated itself endlessly.
-  kCancelled,  ///< The callback returned false.
-};
-std::string_view FinishReasonName(FinishReason reason);
-
-struct GenerateOptions {
-  sampling::Params sampling;
-  int32_t max_tokens = -1;  ///< -1: until the model stops or the context is full.
-  std::vector<std::string> stop;
-  bool loop_guard = true;
-  bool special_text = false;  ///< Give control tokens as text, too.
-};
-
-/// One new token. `text` holds whole UTF-8 characters only (bytes of an unfinished one come with a later token, those
-/// that may begin a stop string too), so it may be empty. The last call of a generation may have id -1: held-back text.
-struct Token {
-  int32_t id;
-  std::string_view text;
-};
-/// Returning false ends the generation.
-using OnToken = std::function<bool(const Token& token)>;
-
-struct GenerateResult {
-  FinishReason reason = FinishReason::kLength;
-  std::vector<int32_t> tokens;  ///< New ids; the end-of-generation token, if any, is the last.
-  std::string stop_text;        ///< Which stop string, with kStopText.
-  int32_t loop_period = 0;      ///< Tokens of the repeated block, with kLoop.
-  int32_t prompt_tokens = 0;
-  double prompt_seconds = 0;    ///< Until the first logits.
-  double generate_seconds = 0;  ///< From then on.
-};
 
 /// Owns everything below it. One call at a time; `tokenizer()` may be used from any thread.
 class Engine {
  public:
-  /// Errors: what text::Tokenizer, model::Describe and MakePlan refuse, or reading; kCancelled by progress. The file is
-  /// not needed afterwards.
+  /// Errors: those of LoadedModel::Load. `parallel` is taken for 1. The file is not needed afterwards.
   static Result<std::unique_ptr<Engine>> Load(const formats::ModelFile& file, const EngineOptions& options);
   /// The same, after formats::OpenModel.
   static Result<std::unique_ptr<Engine>> Load(std::unique_ptr<ByteSource> source, const EngineOptions& options);
 
-  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const text::Tokenizer& tokenizer() const { return model_->tokenizer(); }
   const model::Config& config() const { return model_->config(); }
-  const MemoryPlan& plan() const { return plan_; }
-  const sampling::Params& default_sampling() const { return default_sampling_; }
-  std::string device_name() const { return device_->name(); }
+  const MemoryPlan& plan() const { return model_->plan(); }
+  const sampling::Params& default_sampling() const { return model_->default_sampling(); }
+  std::string device_name() const { return model_->device_name(); }
 
-  /// Continues `prompt` from an empty cache. kInvalidArgument: an empty prompt, ids outside the vocabulary, a prompt
-  /// that fills the context, sampling parameters out of range. kCorrupt: the model computed no finite logit.
+  /// Continues `prompt`; of its beginning, what earlier calls left in the cache is not computed again (cached_tokens),
+  /// and the answer is the same. Ends what Feed began. kInvalidArgument: what Scheduler::Submit refuses. kCorrupt: the
+  /// model computed no finite logit.
   Result<GenerateResult> Generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                                   const OnToken& on_token);
 
   /// Feeds `tokens` from an empty cache and calls visit(i, logits) for each position in order: logits [V] predict
-  /// token i + 1. The span is valid during the call. Same errors as Generate; visit returning false stops (kCancelled).
+  /// token i + 1. The span is valid during the call. Errors as Feed; visit returning false stops (kCancelled).
   using VisitLogits = std::function<bool(int32_t position, std::span<const float> logits)>;
   Status Evaluate(std::span<const int32_t> tokens, const VisitLogits& visit);
 
@@ -108,20 +55,15 @@ class Engine {
 
  private:
   Engine() = default;
-  Status CheckTokens(std::span<const int32_t> tokens) const;
   /// Runs tokens at positions pos.. in one forward pass, growing the cache.
   Status Step(std::span<const int32_t> tokens, int32_t pos);
-  /// Step() in passes of at most max_rows; logits, unless empty, are those of the last token.
-  Status Prefill(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits);
+  /// Gives back the blocks of the sequence that Feed and Evaluate work on.
+  void Forget();
 
-  std::unique_ptr<kernels::Device> device_;  // outlives what it made
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  std::unique_ptr<model::Model> model_;
-  std::unique_ptr<kernels::KvStore> kv_;
-  std::vector<int32_t> blocks_;  // of the one sequence: block i is i
-  int32_t filled_ = 0;           // positions of the sequence that hold keys and values
-  MemoryPlan plan_;
-  sampling::Params default_sampling_;
+  std::unique_ptr<LoadedModel> model_;
+  std::unique_ptr<Scheduler> scheduler_;  // of Generate's one sequence
+  std::vector<int32_t> blocks_;           // of the sequence of Feed and Evaluate
+  int32_t filled_ = 0;                    // its positions that hold keys and values
 };
 
 }  // namespace bonsai::engine

@@ -284,6 +284,28 @@ TEST_F(PlanTest, ShrinksToHalfOfWhatIsLeft) {
   EXPECT_EQ(p->context, 1280);
 }
 
+TEST_F(PlanTest, KvMemoryIsForAllSequences) {
+  const auto plan = [&](PlanRequest r) {
+    r.batch_rows = 16;
+    return MakePlan(*file_, description_, *device_, r);
+  };
+  const uint64_t block = Plan(64, 0)->kv;
+  EXPECT_EQ(plan({.context = 640, .parallel = 4})->kv, 40 * block);
+  // As much as half of what is free holds, but at least one sequence.
+  const uint64_t fixed = plan({.context = 640, .parallel = 4})->total() - 40 * block;
+  EXPECT_EQ(plan({.context = 640, .parallel = 4, .available = fixed + 50 * block})->kv, 25 * block);
+  EXPECT_EQ(plan({.context = 640, .parallel = 4, .available = fixed + 11 * block})->kv, 10 * block);
+  EXPECT_FALSE(plan({.context = 640, .parallel = 4, .available = fixed + 9 * block}));
+  // Given, it is the size, in whole blocks, and the context fits it.
+  EXPECT_EQ(plan({.context = 640, .parallel = 4, .kv_memory = 12 * block + 5})->kv, 12 * block);
+  EXPECT_EQ(plan({.kv_memory = 12 * block + 5})->context, 12 * 64);
+  EXPECT_EQ(plan({.context = 1000, .kv_memory = 12 * block}).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(plan({.kv_memory = block - 1}).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(plan({.kv_memory = UINT64_MAX})->context, 8192);  // and no room for it is no error: memory is unknown
+  EXPECT_EQ(plan({.kv_memory = UINT64_MAX, .available = fixed + 9 * block}).error().code(), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(plan({.parallel = 0}).error().code(), ErrorCode::kInvalidArgument);
+}
+
 TEST_F(PlanTest, SaysWhatIsMissingAndWhatFits) {
   const auto small = Plan(640, 0);
   const uint64_t enough = small->total();

@@ -1,7 +1,10 @@
 #include "engine/plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
+
+#include "engine/draft.h"
 
 namespace bonsai::engine {
 namespace {
@@ -14,7 +17,35 @@ int32_t FittingContext(const kernels::KvSpec& spec, uint64_t budget, int32_t mos
   return static_cast<int32_t>(std::min<uint64_t>(blocks * kernels::kKvBlock, static_cast<uint64_t>(most)));
 }
 
+/// Sets plan.context and plan.kv; `left` are the bytes beside weights and scratch, of which `r.available` are known.
+Status PlanKv(const kernels::KvSpec& spec, int32_t trained_context, const PlanRequest& r, uint64_t left,
+              MemoryPlan& plan) {
+  plan.context = r.context != 0 ? r.context : std::min(trained_context, kDefaultContext);
+  if (r.kv_memory != 0) {
+    const int32_t fits = FittingContext(spec, r.kv_memory, std::numeric_limits<int32_t>::max() / 2);
+    if (fits == 0 || r.context > fits)
+      return Error(ErrorCode::kInvalidArgument, "{} of KV memory hold {} tokens, but {} need {}: --kv-memory or -c",
+                   Mib(r.kv_memory), fits, r.context == 0 ? kernels::kKvBlock : r.context,
+                   Mib(KvCacheBytes(spec, r.context == 0 ? kernels::kKvBlock : r.context)));
+    plan.context = std::min(plan.context, fits);
+    // No machine has 2^60 bytes: sums with them do not overflow.
+    plan.kv = std::min(r.kv_memory, uint64_t{1} << 60) / spec.BlockBytes() * spec.BlockBytes();
+    return {};
+  }
+  if (r.context == 0 && r.available != 0)
+    plan.context = std::min(plan.context, std::max(FittingContext(spec, left / 2, plan.context), kernels::kKvBlock));
+  const uint64_t one = KvCacheBytes(spec, plan.context);
+  plan.kv = one * static_cast<uint64_t>(r.parallel);
+  if (r.available != 0) plan.kv = std::min(plan.kv, std::max(one, left / 2 / spec.BlockBytes() * spec.BlockBytes()));
+  return {};
+}
+
 }  // namespace
+
+int32_t LogitRows(int32_t parallel) {
+  const int64_t rows = parallel * (1 + static_cast<int64_t>(kMaxDraft));
+  return static_cast<int32_t>(std::min(rows, model::kMaxLogitRows));
+}
 
 uint64_t KvCacheBytes(const kernels::KvSpec& spec, int32_t context) {
   const uint64_t blocks = (static_cast<uint64_t>(context) + kernels::kKvBlock - 1) / kernels::kKvBlock;
@@ -23,18 +54,16 @@ uint64_t KvCacheBytes(const kernels::KvSpec& spec, int32_t context) {
 
 Result<MemoryPlan> MakePlan(const formats::ModelFile& file, const model::Description& d, const kernels::Device& device,
                             const PlanRequest& r) {
+  if (r.parallel < 1) return Error(ErrorCode::kInvalidArgument, "{} sequences at a time; at least 1", r.parallel);
   const model::MemoryUse use = model::PlanMemory(file, d, device, r.batch_rows);
   const kernels::KvSpec spec = model::KvSpecOf(d.config, r.k_type, r.v_type);
   BONSAI_RETURN_IF_ERROR(spec.Check());
   MemoryPlan plan{.weights = use.weights, .available = r.available};
-  plan.scratch = use.scratch + static_cast<uint64_t>(d.config.vocab) * sizeof(float);
+  plan.scratch = use.scratch +
+                 static_cast<uint64_t>(LogitRows(r.parallel)) * static_cast<uint64_t>(d.config.vocab) * sizeof(float);
   const uint64_t fixed = plan.weights + plan.scratch;
   const uint64_t left = r.available > fixed ? r.available - fixed : 0;
-
-  plan.context = r.context != 0 ? r.context : std::min(d.config.trained_context, kDefaultContext);
-  if (r.context == 0 && r.available != 0)
-    plan.context = std::min(plan.context, std::max(FittingContext(spec, left / 2, plan.context), kernels::kKvBlock));
-  plan.kv = KvCacheBytes(spec, plan.context);
+  BONSAI_RETURN_IF_ERROR(PlanKv(spec, d.config.trained_context, r, left, plan));
   if (r.available == 0 || plan.total() <= r.available) return plan;
 
   const uint64_t missing = plan.total() - r.available;

@@ -14,10 +14,13 @@ namespace bonsai::engine {
 inline constexpr int32_t kDefaultContext = 8192;
 
 struct PlanRequest {
-  int32_t context = 0;  ///< Tokens; 0 = the smallest of the trained context, kDefaultContext and what fits (below).
+  /// Tokens of one sequence; 0 = the smallest of the trained context, kDefaultContext and what fits (below).
+  int32_t context = 0;
   int64_t batch_rows = 512;
   kernels::KvType k_type = kernels::KvType::kF16;
   kernels::KvType v_type = kernels::KvType::kF16;
+  int32_t parallel = 1;    ///< Sequences at a time, at least 1.
+  uint64_t kv_memory = 0;  ///< Bytes for keys and values of all sequences; 0 = by `parallel` (below).
   uint64_t available = 0;  ///< Bytes that may be taken (base/machine.h AvailableMemory()); 0 = unknown, no limit.
 };
 
@@ -25,17 +28,24 @@ struct PlanRequest {
 struct MemoryPlan {
   int32_t context = 0;
   uint64_t weights = 0;
-  uint64_t kv = 0;       ///< When the context is full; blocks are taken as they are used.
+  uint64_t kv = 0;       ///< The most that keys and values may take, in whole blocks; they are taken as they are used.
   uint64_t scratch = 0;  ///< Activations and logits.
   uint64_t available = 0;
   uint64_t total() const { return weights + kv + scratch; }
 };
 
+/// Rows of logits that a scheduler keeps at a time: of each sequence its last token's and those of its guesses, as far
+/// as one product of the LM head computes them.
+int32_t LogitRows(int32_t parallel);
+
 /// Bytes of KV cache for a context (whole blocks of kernels::kKvBlock positions).
 uint64_t KvCacheBytes(const kernels::KvSpec& spec, int32_t context);
 
-/// By default the KV cache gets at most half of the memory that weights and scratch leave. kOutOfMemory when the
-/// request cannot fit: the message says how much is missing and which context would fit.
+/// Keys and values get what `context` needs for each of `parallel` sequences, but for sequences after the first, and
+/// for a context that was not asked for, at most half of the memory that weights and scratch leave: many share what
+/// there is (scheduler.h). kv_memory, when given, is the size instead, and a context that was not asked for fits it.
+/// kOutOfMemory when the request cannot fit: the message says how much is missing and which context would fit.
+/// kInvalidArgument when kv_memory does not hold `context` tokens, or one block.
 Result<MemoryPlan> MakePlan(const formats::ModelFile& file, const model::Description& description,
                             const kernels::Device& device, const PlanRequest& request);
 

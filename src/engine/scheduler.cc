@@ -1,0 +1,388 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace bonsai::engine {
+namespace {
+
+constexpr auto kBlock = static_cast<size_t>(kernels::kKvBlock);
+
+size_t BlocksFor(size_t positions) { return (positions + kBlock - 1) / kBlock; }
+
+/// Blocks that a sequence still needs to run all its tokens and one more.
+int64_t Missing(const Sequence& s) {
+  return static_cast<int64_t>(BlocksFor(s.tokens().size() + 1)) - static_cast<int64_t>(s.blocks.size());
+}
+
+/// What its block `i` holds.
+BlockKey KeyOf(const Sequence& s, size_t i) {
+  return {.salt = s.request().cache_salt,
+          .parent = i == 0 ? -1 : s.blocks[i - 1],
+          .tokens = s.tokens().subspan(i * kBlock, kBlock)};
+}
+
+}  // namespace
+
+Scheduler::Scheduler(LoadedModel& model, const SchedulerOptions& options)
+    : model_(model),
+      pool_(model.pool()),
+      options_(options),
+      batch_rows_(static_cast<size_t>(model.model().max_rows())),
+      logit_rows_(static_cast<size_t>(LogitRows(options.slots))),
+      limit_(static_cast<int32_t>(
+          std::min<int64_t>(model.plan().context, int64_t{pool_.capacity()} * kernels::kKvBlock))) {
+  BONSAI_CHECK(options.slots >= 1 && options.max_queue >= 0 && options.mixed_prompt_rows >= 1);
+  UpdateStats();
+}
+
+Result<RequestId> Scheduler::Submit(Request request) {
+  BONSAI_RETURN_IF_ERROR(model_.CheckTokens(request.prompt));
+  BONSAI_RETURN_IF_ERROR(Validate(request.options, model_.config().vocab));
+  if (request.prompt.size() >= static_cast<size_t>(limit_))
+    return Error(ErrorCode::kInvalidArgument,
+                 "the prompt has {} tokens, which leaves no room in a context of {}; use -c {}", request.prompt.size(),
+                 limit_, request.prompt.size() + 256);
+  // The sampler counts the prompt's tokens: here, so that the engine's thread need not.
+  auto sequence = std::make_unique<Sequence>(std::move(request), model_.tokenizer(), model_.config().vocab, limit_);
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Error(ErrorCode::kCancelled, "the engine is shutting down");
+  if (live_ >= options_.slots + options_.max_queue) {
+    refused_++;
+    return Error(ErrorCode::kBusy, "{} requests run or wait already; try again later", live_);
+  }
+  live_++;
+  const RequestId id = sequence->id = ++last_id_;
+  inbox_.push_back(std::move(sequence));
+  return id;
+}
+
+void Scheduler::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancels_.push_back(id);
+}
+
+void Scheduler::Close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+SchedulerStats Scheduler::stats() const {
+  const std::lock_guard lock(mutex_);
+  SchedulerStats s = stats_;
+  s.waiting += static_cast<int32_t>(inbox_.size());
+  s.requests_refused = refused_;
+  return s;
+}
+
+bool Scheduler::Step() {
+  TakeInbox();
+  ExpireDeadlines();
+  Sweep();
+  Admit();
+  PlanBatch();
+  if (!work_.empty()) RunBatch();
+  Sweep();
+  UpdateStats();
+  const std::lock_guard lock(mutex_);
+  return !running_.empty() || !waiting_.empty() || !inbox_.empty();  // callbacks may have submitted
+}
+
+void Scheduler::CancelAll() {
+  TakeInbox();
+  for (const auto& s : running_) s->End(FinishReason::kCancelled);
+  for (const auto& s : waiting_) s->End(FinishReason::kCancelled);
+  Sweep();
+  UpdateStats();
+}
+
+void Scheduler::TakeInbox() {
+  std::vector<RequestId> cancels;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& s : inbox_) waiting_.push_back(std::move(s));
+    inbox_.clear();
+    cancels.swap(cancels_);
+  }
+  for (const RequestId id : cancels) {
+    for (const auto& s : running_)
+      if (s->id == id) s->End(FinishReason::kCancelled);
+    for (const auto& s : waiting_)
+      if (s->id == id) s->End(FinishReason::kCancelled);
+  }
+}
+
+void Scheduler::ExpireDeadlines() {
+  const Clock::time_point now = Clock::now();
+  const auto check = [&](Sequence& s) {
+    if (s.request().deadline && now >= *s.request().deadline) s.End(FinishReason::kDeadline);
+  };
+  for (const auto& s : running_) check(*s);
+  for (const auto& s : waiting_) check(*s);
+}
+
+/// Starts those that waited longest, as long as there are slots and memory. What runs has the first claim to memory
+/// that it will need soon, so that nothing is started only to be preempted. One alone always starts: Submit saw to its
+/// size.
+void Scheduler::Admit() {
+  const size_t slots = std::min(static_cast<size_t>(options_.slots), batch_rows_);
+  while (!waiting_.empty() && running_.size() < slots) {
+    Sequence& s = *waiting_.front();
+    TakeOver(s);
+    if (!running_.empty() && !Fits(s)) return GiveBack(s);
+    if (!s.admitted) s.admitted = Clock::now();
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+bool Scheduler::Fits(const Sequence& sequence) {
+  int64_t need = Missing(sequence);
+  for (const auto& s : running_) need += std::max<int64_t>(Missing(*s), 0);
+  return need <= pool_.available();
+}
+
+/// At the border of two blocks: takes over the following ones that another sequence has computed, but for the last
+/// token, whose logits are wanted.
+void Scheduler::TakeOver(Sequence& s) {
+  while (s.computed == s.blocks.size() * kBlock && s.computed + kBlock < s.tokens().size()) {
+    const int32_t block = pool_.Find(KeyOf(s, s.blocks.size()));
+    if (block < 0) return;
+    s.blocks.push_back(block);
+    s.computed += kBlock;
+    s.published++;
+    if (s.result().preemptions == 0) s.result().cached_tokens += kernels::kKvBlock;
+  }
+}
+
+void Scheduler::PlanBatch() {
+  work_.clear();
+  for (size_t i = 0; i < running_.size(); i++) TakeOver(*running_[i]);
+  // By index: whoever finds no memory may preempt those behind it.
+  for (size_t i = 0; i < running_.size(); i++)
+    if (!running_[i]->done() && running_[i]->pending() == 1) AddWork(*running_[i], 1);
+  // There are no more slots than rows: while a prompt waits, at least one row is left for it.
+  size_t rows = batch_rows_ - work_.size();
+  if (!work_.empty()) rows = std::min(rows, static_cast<size_t>(options_.mixed_prompt_rows));
+  PlanPrompts(rows);
+  size_t used = 0;
+  for (const Work& w : work_) used += w.rows;
+  PlanDrafts(batch_rows_ - used);
+}
+
+/// Prompts get equal shares of the rows, and the oldest of them what others do not need. Where there are more prompts
+/// than rows they take turns.
+void Scheduler::PlanPrompts(size_t rows) {
+  std::vector<std::pair<Sequence*, size_t>> prompts;
+  for (const auto& s : running_)
+    if (!s->done() && s->pending() > 1) prompts.push_back({s.get(), 0});
+  if (prompts.empty()) return;
+  auto next = std::find_if(prompts.begin(), prompts.end(), [&](const auto& p) { return p.first->id > last_prompt_; });
+  if (next == prompts.end()) next = prompts.begin();
+  if (prompts.size() > rows) std::rotate(prompts.begin(), next, prompts.end());
+  size_t left = rows;
+  for (const size_t most : {std::max<size_t>(1, rows / prompts.size()), rows})
+    for (auto& [s, given] : prompts) {
+      const size_t more = std::min({s->pending() - given, most, left});
+      if (more > 0 && given == 0) last_prompt_ = s->id;
+      given += more;
+      left -= more;
+    }
+  std::sort(prompts.begin(), prompts.end(), [](const auto& a, const auto& b) { return a.first->id < b.first->id; });
+  for (const auto& [s, given] : prompts) {
+    const auto running = [&, wanted = s](const auto& r) { return r.get() == wanted; };
+    if (std::none_of(running_.begin(), running_.end(), running)) break;  // preempted, as all younger ones
+    if (given > 0) AddWork(*s, given);
+  }
+}
+
+/// Guesses take rows and blocks that nobody else wants.
+void Scheduler::PlanDrafts(size_t rows) {
+  for (Work& w : work_) {
+    Sequence& s = *w.sequence;
+    if (w.rows != s.pending() || s.room() < 2) continue;
+    const std::span<const int32_t> draft = s.Draft(std::min(rows, s.room() - 1));
+    w.draft.assign(draft.begin(), draft.end());
+    const size_t blocks = BlocksFor(s.tokens().size() + w.draft.size());
+    while (s.blocks.size() < blocks) {
+      const int32_t block = pool_.Allocate();
+      if (block < 0) break;
+      s.blocks.push_back(block);
+    }
+    w.draft.resize(std::min(w.draft.size(), s.blocks.size() * kBlock - s.tokens().size()));
+    rows -= w.draft.size();
+  }
+}
+
+void Scheduler::AddWork(Sequence& sequence, size_t rows) {
+  if (Reserve(sequence, sequence.computed + rows)) work_.push_back({.sequence = &sequence, .rows = rows});
+}
+
+/// Blocks for so many positions, if need be those of younger sequences. False when the sequence itself was the youngest
+/// and was preempted, or there is nobody left.
+bool Scheduler::Reserve(Sequence& sequence, size_t positions) {
+  while (sequence.blocks.size() < BlocksFor(positions)) {
+    if (const int32_t block = pool_.Allocate(); block >= 0) {
+      sequence.blocks.push_back(block);
+      continue;
+    }
+    if (running_.size() == 1) {
+      sequence.Fail(Error(ErrorCode::kOutOfMemory,
+                          "the system gave memory for {} tokens of the KV cache, too little for this sequence",
+                          int64_t{pool_.capacity()} * kernels::kKvBlock));
+      return false;
+    }
+    const bool itself = running_.back().get() == &sequence;
+    Preempt();
+    if (itself) return false;
+  }
+  return true;
+}
+
+/// The youngest goes back to the front of the queue, where it is the oldest.
+void Scheduler::Preempt() {
+  Sequence& s = *running_.back();
+  std::erase_if(work_, [&](const Work& w) { return w.sequence == &s; });
+  GiveBack(s);
+  s.result().preemptions++;
+  counts_.preemptions++;
+  waiting_.push_front(std::move(running_.back()));
+  running_.pop_back();
+}
+
+void Scheduler::GiveBack(Sequence& s) {
+  pool_.Release(s.blocks);
+  s.blocks.clear();
+  s.computed = s.published = 0;
+  if (!s.admitted) s.result().cached_tokens = 0;
+}
+
+void Scheduler::RunBatch() {
+  std::vector<int32_t> tokens;
+  std::vector<kernels::SequenceRows> sequences;
+  for (Work& w : work_) {
+    const Sequence& s = *w.sequence;
+    w.first_row = tokens.size();
+    const auto pending = s.tokens().subspan(s.computed, w.rows);
+    tokens.insert(tokens.end(), pending.begin(), pending.end());
+    tokens.insert(tokens.end(), w.draft.begin(), w.draft.end());
+    sequences.push_back({.first_row = static_cast<int32_t>(w.first_row),
+                         .rows = static_cast<int32_t>(tokens.size() - w.first_row),
+                         .pos = static_cast<int32_t>(s.computed),
+                         .blocks = s.blocks});
+  }
+  model_.model().Forward({.tokens = tokens, .sequences = sequences}, model_.kv());
+  for (Work& w : work_) {
+    w.sequence->computed += w.rows;
+    w.base = w.sequence->tokens().size();
+    w.settled = w.sequence->computed < w.base;
+  }
+  if (const Status status = Choose(); !status)
+    for (Work& w : work_) w.sequence->Fail(status.error());
+  for (Work& w : work_) {
+    w.sequence->LearnDraft(w.draft.size(), w.accepted);
+    Publish(*w.sequence);
+  }
+}
+
+/// Computes the logits of each sequence's last token and of its guesses, and lets it go on.
+Status Scheduler::Choose() {
+  std::vector<std::pair<Work*, size_t>> wanted;  // and which of the work's logits it is
+  for (Work& w : work_)
+    for (size_t i = 0; !w.settled && i <= w.draft.size(); i++) wanted.push_back({&w, i});
+  const auto vocab = static_cast<size_t>(model_.config().vocab);
+  std::vector<int32_t> rows;
+  for (size_t i = 0; i < wanted.size(); i += rows.size()) {
+    rows.clear();
+    for (size_t j = i; j < std::min(wanted.size(), i + logit_rows_); j++)
+      rows.push_back(static_cast<int32_t>(wanted[j].first->first_row + wanted[j].first->rows - 1 + wanted[j].second));
+    if (logits_.size() < rows.size() * vocab) logits_.resize(rows.size() * vocab);
+    const std::span<float> out(logits_.data(), rows.size() * vocab);
+    BONSAI_RETURN_IF_ERROR(model_.model().Logits(rows, out));
+    for (size_t j = 0; j < rows.size(); j++)
+      TakeLogits(*wanted[i + j].first, wanted[i + j].second, out.subspan(j * vocab, vocab));
+  }
+  return {};
+}
+
+/// `logits` say what follows the first `row` guesses, which were right so far. The next token is chosen as without
+/// guesses; when the next guess is the same token, its keys and values are right, and its logits are the next ones
+/// wanted.
+void Scheduler::TakeLogits(Work& w, size_t row, std::span<const float> logits) {
+  if (w.settled) return;
+  Sequence& s = *w.sequence;
+  if (s.tokens().size() == w.base + row) s.Advance(logits);
+  w.settled = s.done() || row == w.draft.size() || s.tokens()[w.base + row] != w.draft[row];
+  if (w.settled) return;
+  s.computed++;
+  w.accepted++;
+}
+
+/// Makes full blocks known; those that somebody else computed, too, take the place of its own.
+void Scheduler::Publish(Sequence& s) {
+  for (; (s.published + 1) * kBlock <= s.computed; s.published++)
+    s.blocks[s.published] = pool_.Publish(s.blocks[s.published], KeyOf(s, s.published));
+}
+
+/// Lets go of those that are done.
+void Scheduler::Sweep() {
+  const auto sweep = [&](auto& list) {
+    std::vector<std::unique_ptr<Sequence>> done;
+    for (auto& s : list)
+      if (s->done()) done.push_back(std::move(s));
+    std::erase(list, nullptr);
+    for (auto& s : done) Finish(std::move(s));
+  };
+  sweep(running_);
+  sweep(waiting_);
+}
+
+void Scheduler::Finish(std::unique_ptr<Sequence> s) {
+  GiveBack(*s);
+  const GenerateResult& r = s->result();
+  counts_.requests_finished++;
+  counts_.drafted_tokens += r.drafted_tokens;
+  counts_.accepted_tokens += r.accepted_tokens;
+  if (s->admitted) counts_.prompt_tokens += r.prompt_tokens;
+  counts_.cached_tokens += r.cached_tokens;
+  counts_.generated_tokens += static_cast<int64_t>(r.tokens.size());
+  {
+    const std::lock_guard lock(mutex_);
+    live_--;
+  }
+  s->Close();
+}
+
+void Scheduler::UpdateStats() {
+  SchedulerStats s = counts_;
+  s.running = static_cast<int32_t>(running_.size());
+  s.waiting = static_cast<int32_t>(waiting_.size());
+  s.kv_blocks_total = pool_.capacity();
+  s.kv_blocks_used = pool_.used();
+  s.kv_blocks_cached = pool_.cached();
+  s.kv_block_bytes = pool_.block_bytes();
+  s.kv_evictions = pool_.evictions();
+  const std::lock_guard lock(mutex_);
+  stats_ = s;
+}
+
+Status Scheduler::Audit() const {
+  std::vector<std::span<const int32_t>> chains;
+  for (const auto& s : running_) chains.push_back(s->blocks);
+  for (const auto& s : waiting_)
+    if (!s->blocks.empty()) return Error(ErrorCode::kCorrupt, "request {} waits and owns KV blocks", s->id);
+  for (const auto& s : running_) {
+    if (s->done() || s->computed >= s->tokens().size() || s->blocks.size() < BlocksFor(s->computed))
+      return Error(ErrorCode::kCorrupt, "request {} is done, or has no token to run, or too few KV blocks", s->id);
+    if (s->published > s->blocks.size() || s->published != s->computed / kBlock)
+      return Error(ErrorCode::kCorrupt, "request {} has {} full KV blocks, {} are known", s->id, s->computed / kBlock,
+                   s->published);
+    if (!waiting_.empty() && s->id >= waiting_.front()->id)
+      return Error(ErrorCode::kCorrupt, "request {} overtook request {}", s->id, waiting_.front()->id);
+  }
+  return pool_.Audit(chains);
+}
+
+}  // namespace bonsai::engine
