@@ -79,8 +79,7 @@ TEST(Status, DefaultsAreOk) {
 
 TEST(Status, EveryCodeHasItsOwnName) {
   std::set<std::string_view> names;
-  for (int c = 0; c <= static_cast<int>(ErrorCode::kBusy); c++)
-    names.insert(ErrorCodeName(static_cast<ErrorCode>(c)));
+  for (int c = 0; c <= static_cast<int>(ErrorCode::kBusy); c++) names.insert(ErrorCodeName(static_cast<ErrorCode>(c)));
   EXPECT_EQ(names.size(), static_cast<size_t>(ErrorCode::kBusy) + 1);
   EXPECT_EQ(names.count("unknown"), 0u);
   EXPECT_EQ(ErrorCodeName(ErrorCode::kCorrupt), "corrupt");
