@@ -29,8 +29,8 @@ namespace bonsai::engine {
 struct SchedulerOptions {
   int32_t slots = 1;       ///< Most sequences in a batch; at most the model's max_rows count.
   int32_t max_queue = 64;  ///< Requests that may wait for a slot.
-  /// Most prompt tokens in a batch in which others generate: what bounds the time between two of their tokens. CPUs
-  /// run 16 rows as fast as 512, row by row (docs/benchmarks.md), so few cost the prompt little.
+  /// Most prompt tokens in a batch in which others generate: what bounds the time between two of their tokens. Kernels
+  /// gain little beyond 16 rows (docs/benchmarks.md), so few cost the prompt little; 32 itself is not measured.
   int32_t mixed_prompt_rows = 32;
 };
 
