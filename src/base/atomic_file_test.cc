@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/support.h"
+
 namespace bonsai {
 namespace {
 
@@ -14,20 +16,12 @@ namespace fs = std::filesystem;
 
 class AtomicFileTest : public ::testing::Test {
  protected:
-  AtomicFileTest() : dir_(fs::path(::testing::TempDir()) / "atomic_file_test") {
-    fs::remove_all(dir_);
-    fs::create_directory(dir_);
-  }
-  ~AtomicFileTest() override { fs::remove_all(dir_); }
-  std::string Path(const std::string& name) const { return (dir_ / name).string(); }
-  std::string Text(const std::string& name) const {
-    std::ifstream in(Path(name), std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
+  std::string Path(const std::string& name) const { return dir_ / name; }
+  std::string Text(const std::string& name) const { return test::ReadFile(Path(name)); }
   size_t Entries() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()));
+    return static_cast<size_t>(std::distance(fs::directory_iterator(dir_ / ""), fs::directory_iterator()));
   }
-  fs::path dir_;
+  test::TempDir dir_;  // each its own: ctest runs these side by side
 };
 
 std::span<const std::byte> Bytes(std::string_view s) { return std::as_bytes(std::span(s)); }
@@ -72,7 +66,7 @@ TEST_F(AtomicFileTest, SaysWhatIsWrong) {
 }
 
 TEST_F(AtomicFileTest, ALinkInTheTemporaryFilesPlaceIsNotFollowed) {
-  fs::create_symlink(Path("elsewhere"), dir_ / fmt::format(".f.{}.tmp", ::getpid()));
+  fs::create_symlink(Path("elsewhere"), Path(fmt::format(".f.{}.tmp", ::getpid())));
   const auto file = AtomicFile::Create(Path("f"));
   ASSERT_FALSE(file);
   EXPECT_EQ(file.error().code(), ErrorCode::kIo);

@@ -1,6 +1,9 @@
 #include "cli/model_tables.h"
 
 #include <algorithm>
+#include <string_view>
+
+#include "base/ascii.h"
 
 namespace bonsai::cli {
 
@@ -8,11 +11,9 @@ std::string LayerPattern(const std::string& name) {
   std::string out;
   for (size_t i = 0; i < name.size();) {
     const size_t end = std::min(name.find('.', i), name.size());
-    const bool number =
-        i > 0 && end < name.size() && end > i &&
-        std::all_of(name.begin() + static_cast<std::ptrdiff_t>(i), name.begin() + static_cast<std::ptrdiff_t>(end),
-                    [](char c) { return c >= '0' && c <= '9'; });
-    out += number ? "*" : name.substr(i, end - i);
+    const std::string_view part = std::string_view(name).substr(i, end - i);
+    const bool number = i > 0 && end < name.size() && !part.empty() && AllDigits(part);
+    out += number ? "*" : part;
     if (end < name.size()) out += '.';
     i = end + 1;
   }

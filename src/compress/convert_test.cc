@@ -25,12 +25,7 @@ constexpr int64_t kRows = 5, kCols = 512;
 
 class ConvertTest : public ::testing::Test {
  protected:
-  ConvertTest() : dir_(fs::path(::testing::TempDir()) / fmt::format("convert_test.{}", ::getpid())) {
-    fs::remove_all(dir_);
-    fs::create_directory(dir_);
-  }
-  ~ConvertTest() override { fs::remove_all(dir_); }
-  std::string Path(const std::string& name) const { return (dir_ / name).string(); }
+  std::string Path(const std::string& name) const { return dir_ / name; }
 
   /// A file with one matrix of these floats in a format, and a vector in F16.
   std::string Write(const std::string& name, const quant::Type& type, const std::vector<float>& w) {
@@ -85,7 +80,7 @@ class ConvertTest : public ::testing::Test {
     return w;
   }
 
-  fs::path dir_;
+  test::TempDir dir_;
 };
 
 /// Weights that binary formats hold, or ternary ones: a scale of few bits for each 256 (for I2_S: one for all).
@@ -222,7 +217,7 @@ TEST_F(ConvertTest, NothingIsLeftWhenItFailsOrIsCancelled) {
       Convert(**file, *plan, Path("b"), {.threads = 2, .progress = [](uint64_t, uint64_t) { return false; }});
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code(), ErrorCode::kCancelled);
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);  // "bad"
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / ""), fs::directory_iterator()), 1);  // "bad"
 }
 
 TEST_F(ConvertTest, ThroughDirectoriesAndBackEveryBitStays) {
@@ -263,7 +258,7 @@ TEST_F(ConvertTest, ThroughDirectoriesAndBackEveryBitStays) {
   const Status eight = convert(original, Path("x"), {.to = Container::kMlx, .type = quant::FindByName("Q8_0")});
   ASSERT_FALSE(eight);
   EXPECT_EQ(eight.error().code(), ErrorCode::kUnsupported);
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 3);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / ""), fs::directory_iterator()), 3);
 }
 
 TEST_F(ConvertTest, CheckCountsWhatIsWrong) {

@@ -22,15 +22,14 @@ constexpr TokenizerFile kTokenizerFiles[] = {
     {"merges.txt", &HfTokenizerFiles::merges_txt},
     {"special_tokens_map.json", &HfTokenizerFiles::special_tokens_map_json},
     {"added_tokens.json", &HfTokenizerFiles::added_tokens_json},
-    {"generation_config.json", &HfTokenizerFiles::generation_config_json},
-    {"config.json", &HfTokenizerFiles::config_json},
     {"chat_template.jinja", &HfTokenizerFiles::chat_template_jinja},
 };
 
 /// A directory without a tokenizer is a model all the same: it can be inspected and converted.
-Status AddTokenizer(const ModelDir& dir, const std::vector<TensorInfo>& tensors, Metadata& metadata) {
+/// `files` holds the configs already.
+Status AddTokenizer(const ModelDir& dir, HfTokenizerFiles files, const std::vector<TensorInfo>& tensors,
+                    Metadata& metadata) {
   if (!dir.Has("tokenizer.json") && !dir.Has("vocab.json")) return {};
-  HfTokenizerFiles files;
   files.name = dir.path();
   for (const TokenizerFile& file : kTokenizerFiles) {
     BONSAI_ASSIGN(files.*file.text, dir.ReadTextIfAny(file.name, ModelDir::kMaxTokenizerBytes));
@@ -57,7 +56,10 @@ Result<std::unique_ptr<ModelFile>> OpenHfDir(const std::string& path, std::strin
     BONSAI_RETURN_IF_ERROR(AddHfGenerationConfig(dir.path() + "/generation_config.json", *generation, metadata));
   BONSAI_ASSIGN(const uint32_t head_width, HeadWidthOf(metadata, model.arch));
   BONSAI_ASSIGN(std::vector<TensorInfo> tensors, MapHfTensors({weights, model, storage, head_width}));
-  BONSAI_RETURN_IF_ERROR(AddTokenizer(dir, tensors, metadata));
+  HfTokenizerFiles files;
+  files.config_json = config;
+  files.generation_config_json = generation;
+  BONSAI_RETURN_IF_ERROR(AddTokenizer(dir, std::move(files), tensors, metadata));
   std::string container = ContainerName(storage, weights.parts.size());
   return std::make_unique<ModelFile>(dir.path(), std::move(weights.parts), std::move(container), std::move(metadata),
                                      std::move(tensors));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace bonsai::formats {
 namespace {
 
@@ -56,9 +58,9 @@ Pieces Split(std::string_view name, std::string_view layer_prefix) {
   name.remove_prefix(layer_prefix.size());
   const size_t dot = std::min(name.find('.'), name.size());
   p.layer = name.substr(0, dot);
-  const bool digits = std::all_of(p.layer.begin(), p.layer.end(), [](char c) { return c >= '0' && c <= '9'; });
   // Without leading zeros, which would give one tensor two names.
-  if (!digits || p.layer.empty() || (p.layer.size() > 1 && p.layer[0] == '0') || dot == name.size()) return {};
+  if (!AllDigits(p.layer) || p.layer.empty() || (p.layer.size() > 1 && p.layer[0] == '0') || dot == name.size())
+    return {};
   p.module = name.substr(dot + 1);
   return p;
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/ascii.h"
 #include "formats/gguf.h"
 #include "formats/hf_dir.h"
 #include "formats/i2s.h"
@@ -93,10 +94,7 @@ constexpr size_t kHead = 64;  // bytes looked at
 /// ASCII letters in lower case, after leading white space: how web pages begin varies.
 std::string Folded(std::string_view head) {
   const size_t begin = std::min(head.find_first_not_of(" \t\r\n"), head.size());
-  std::string out(head.substr(begin));
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
+  return ToLower(head.substr(begin));
 }
 
 std::string Describe(std::string_view head) {

@@ -1,9 +1,9 @@
 // The table of weight formats. A new format is one header in types/ and one row here.
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 #include <limits>
 
+#include "base/ascii.h"
 #include "quant/types.h"
 #include "quant/types/bf16.h"
 #include "quant/types/coded.h"
@@ -83,14 +83,6 @@ constexpr KnownName kNotRun[] = {
     {40, "NVFP4"},    {134, "IQ1_BN"},  {135, "IQ2_BN"},
 
 };
-
-bool EqualIgnoringCase(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::toupper(static_cast<unsigned char>(a[i])) != std::toupper(static_cast<unsigned char>(b[i]))) return false;
-  }
-  return true;
-}
 
 }  // namespace
 

@@ -47,7 +47,7 @@ struct Response {
 class Exchange {
  public:
   virtual ~Exchange() = default;
-  const Request& request() const { return request_; }
+  virtual const Request& request() const = 0;
 
   /// Answers. Ignored when the client has gone or an answer has begun.
   virtual void Respond(Response response) = 0;
@@ -61,10 +61,6 @@ class Exchange {
   /// Calls `gone` once, on the transport's thread, if the client goes before the answer has ended; at once, on this
   /// thread, if it has gone already. Replaces what was set before.
   virtual void OnGone(std::function<void()> gone) = 0;
-
- protected:
-  explicit Exchange(Request request) : request_(std::move(request)) {}
-  Request request_;
 };
 
 /// Answers a request, now or later. Called on the transport's thread: must not block.

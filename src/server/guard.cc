@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
 #include "base/sha256.h"
 
 namespace bonsai::server {
@@ -16,17 +17,7 @@ std::string Digest(std::string_view key) {
   return hash.HexDigest();
 }
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string Lower(std::string_view s) {
-  std::string out(s);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return Lower(c); });
-  return out;
-}
-
-bool IsPort(std::string_view s) {
-  return !s.empty() && s.size() <= 5 && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
+bool IsPort(std::string_view s) { return !s.empty() && s.size() <= 5 && AllDigits(s); }
 
 /// "example.org:8080" → "example.org", "[::1]:8080" → "[::1]"; nothing when it is no host.
 std::optional<std::string> HostName(std::string_view host) {
@@ -37,21 +28,21 @@ std::optional<std::string> HostName(std::string_view host) {
   }
   const std::string_view name = host.substr(0, end), rest = end < host.size() ? host.substr(end) : std::string_view();
   if (name.empty() || (!rest.empty() && (rest[0] != ':' || !IsPort(rest.substr(1))))) return std::nullopt;
-  return Lower(name);
+  return ToLower(name);
 }
 
 /// Browsers resolve no name for these, so no foreign name can be made to mean us.
 bool IsIpLiteral(std::string_view name) {
   if (name.starts_with('['))
     return name.size() > 2 && std::all_of(name.begin() + 1, name.end() - 1, [](char c) {
-             return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
+             return IsDigit(c) || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
            });
   int dots = 0, digits = 0, value = 0;
   for (const char c : name) {
     if (c == '.') {
       if (digits == 0) return false;
       dots++, digits = 0, value = 0;
-    } else if (c >= '0' && c <= '9') {
+    } else if (IsDigit(c)) {
       value = value * 10 + (c - '0');
       if (++digits > 3 || value > 255) return false;
     } else {
@@ -63,20 +54,20 @@ bool IsIpLiteral(std::string_view name) {
 
 bool HostAllowed(std::string_view name, const std::vector<std::string>& allowed) {
   return IsIpLiteral(name) || name == "localhost" ||
-         std::any_of(allowed.begin(), allowed.end(), [&](const std::string& a) { return Lower(a) == name; });
+         std::any_of(allowed.begin(), allowed.end(), [&](const std::string& a) { return EqualIgnoringCase(a, name); });
 }
 
 /// Does an Origin ("http://127.0.0.1:8080") name the Host that was asked for?
 bool SameOrigin(std::string_view origin, std::string_view host) {
   for (const std::string_view scheme : {"http://", "https://"})
-    if (origin.starts_with(scheme)) return Lower(origin.substr(scheme.size())) == Lower(host);
+    if (origin.starts_with(scheme)) return EqualIgnoringCase(origin.substr(scheme.size()), host);
   return false;
 }
 
 std::string_view KeyOf(const Request& request) {
   const std::string_view authorization = request.Header("authorization");
   constexpr std::string_view kBearer = "bearer ";
-  if (authorization.size() > kBearer.size() && Lower(authorization.substr(0, kBearer.size())) == kBearer)
+  if (authorization.size() > kBearer.size() && EqualIgnoringCase(authorization.substr(0, kBearer.size()), kBearer))
     return authorization.substr(kBearer.size());
   return request.Header("x-api-key");
 }

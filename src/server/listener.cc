@@ -25,6 +25,8 @@
 #include <set>
 #include <thread>
 
+#include "base/ascii.h"
+
 namespace bonsai::server {
 namespace {
 
@@ -61,7 +63,9 @@ struct Shared {
 class HttpExchange final : public Exchange, public std::enable_shared_from_this<HttpExchange> {
  public:
   HttpExchange(Request request, std::shared_ptr<Shared> shared)
-      : Exchange(std::move(request)), shared_(std::move(shared)) {}
+      : request_(std::move(request)), shared_(std::move(shared)) {}
+
+  const Request& request() const override { return request_; }
 
   void Respond(Response response) override {
     Change([&] {
@@ -140,6 +144,7 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
     });
   }
 
+  const Request request_;
   const std::shared_ptr<Shared> shared_;
   asio::steady_timer* timer_ = nullptr;  // the listener's thread only
   std::mutex mutex_;                     // of everything below
@@ -152,12 +157,13 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
 /// What a handler holds: when the last of them is dropped without an answer, the client gets one all the same.
 class Handle final : public Exchange {
  public:
-  explicit Handle(std::shared_ptr<HttpExchange> inner) : Exchange(inner->request()), inner_(std::move(inner)) {}
+  explicit Handle(std::shared_ptr<HttpExchange> inner) : inner_(std::move(inner)) {}
   ~Handle() override {
     inner_->Respond(
         {.status = 500, .body = R"({"error":{"message":"the request was dropped","type":"server_error","code":500}})"});
     inner_->End();
   }
+  const Request& request() const override { return inner_->request(); }
   void Respond(Response response) override { inner_->Respond(std::move(response)); }
   void Begin(Response head) override { inner_->Begin(std::move(head)); }
   bool Write(std::string bytes) override { return inner_->Write(std::move(bytes)); }
@@ -180,12 +186,7 @@ Request ToRequest(http::request<http::string_body>&& message, std::string remote
   const size_t question = target.find('?');
   r.path = target.substr(0, question);
   if (question != std::string_view::npos) r.query = target.substr(question + 1);
-  for (const auto& field : message) {
-    std::string name(field.name_string());
-    for (char& c : name)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    r.headers.emplace_back(std::move(name), std::string(field.value()));
-  }
+  for (const auto& field : message) r.headers.emplace_back(ToLower(field.name_string()), std::string(field.value()));
   r.body = std::move(message.body());
   r.remote = std::move(remote);
   r.id = fmt::format("req-{}", number);

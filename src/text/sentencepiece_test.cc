@@ -8,19 +8,13 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
-#include "text/test_vocabulary.h"
+#include "text/test_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace bonsai::text {
 namespace {
 
 using Ids = std::vector<int32_t>;
-
-std::unique_ptr<Tokenizer> Make(const TestVocabulary& v) {
-  auto tokenizer = Tokenizer::FromMetadata(v.Build());
-  EXPECT_TRUE(tokenizer.ok()) << (tokenizer.ok() ? "" : tokenizer.error().message());
-  return tokenizer.ok() ? std::move(*tokenizer) : nullptr;
-}
 
 std::string ErrorOf(const TestVocabulary& v) {
   const auto tokenizer = Tokenizer::FromMetadata(v.Build());

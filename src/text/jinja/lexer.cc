@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "text/jinja/text.h"
 
 namespace bonsai::text::jinja {
@@ -25,22 +26,8 @@ std::string Normalize(std::string_view source) {
   return out;
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool IsNamePart(char c) { return IsNameStart(c) || IsDigit(c); }
-
-void AppendUtf8(uint32_t c, std::string& out) {
-  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (c >> shift & 0x3f)); };
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0 | c >> 6), tail(0);
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0 | c >> 12), tail(6), tail(0);
-  } else {
-    out += static_cast<char>(0xf0 | c >> 18), tail(12), tail(6), tail(0);
-  }
-}
 
 class Lexer {
  public:
@@ -325,7 +312,7 @@ class Lexer {
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), code, base);
     const bool whole = read.ec == std::errc() && read.ptr == digits.data() + digits.size();
     if (!whole || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return Bad("a string has a broken escape");
-    AppendUtf8(code, out);
+    out += CharacterOf(static_cast<int32_t>(code));
     return {};
   }
 

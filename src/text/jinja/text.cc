@@ -17,12 +17,6 @@ int32_t CodePoint(std::string_view character) {
   return c;
 }
 
-std::string Encode(int32_t c) {
-  utf8proc_uint8_t bytes[4];
-  const utf8proc_ssize_t n = utf8proc_encode_char(c, bytes);
-  return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(n)};
-}
-
 utf8proc_category_t Category(std::string_view character) {
   const int32_t c = CodePoint(character);
   return c < 0 ? UTF8PROC_CATEGORY_CN : utf8proc_category(c);
@@ -83,6 +77,12 @@ Text Text::Slice(size_t begin, size_t end) const {
   return out;
 }
 
+std::string CharacterOf(int32_t code_point) {
+  utf8proc_uint8_t bytes[4];
+  const utf8proc_ssize_t n = utf8proc_encode_char(code_point, bytes);
+  return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(n)};
+}
+
 size_t CharacterLength(std::string_view s, size_t at) { return std::max<size_t>(1, Utf8CharLength(s.substr(at))); }
 
 size_t CharacterCount(std::string_view s) {
@@ -130,7 +130,7 @@ Text ChangeCase(const Text& text, Case to) {
     const bool up = to == Case::kUpper || (to != Case::kLower && begins);
     const std::string changed = c < 0             ? std::string(character)
                                 : up && c == 0xdf ? (to == Case::kUpper ? "SS" : "Ss")
-                                                  : Encode(up ? utf8proc_toupper(c) : utf8proc_tolower(c));
+                                                  : CharacterOf(up ? utf8proc_toupper(c) : utf8proc_tolower(c));
     out.Append(changed, text.TrustedAt(i));
     begins = to == Case::kTitle && !IsLetter(character);
   }

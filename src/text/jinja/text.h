@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,8 @@ class Text {
 
 // Characters of UTF-8; a byte that starts none counts as one.
 
+/// UTF-8 of a code point, 0 to 0x10ffff.
+std::string CharacterOf(int32_t code_point);
 /// Length in bytes of the character at `at` (< s.size()): 1 to 4.
 size_t CharacterLength(std::string_view s, size_t at);
 /// How many characters `s` has.
