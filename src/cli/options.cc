@@ -3,10 +3,12 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <random>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "cli/terminal.h"
 #include "cli/verb.h"
 #include "engine/builtin.h"
 
@@ -111,6 +113,42 @@ engine::EngineOptions EngineFlags::ToOptions() const {
   o.k_type = kernels::KvTypeByName(cache_k).value_or(kernels::KvType::kF16);  // the option's check let no other in
   o.v_type = kernels::KvTypeByName(cache_v).value_or(kernels::KvType::kF16);
   return o;
+}
+
+template <class T, T sampling::Params::*kField>
+void SamplingFlags::Add(CLI::App& app, const char* name, const char* help) {
+  CLI::Option* option = app.add_option(name, values_.*kField, help);
+  items_.push_back({option, [](const sampling::Params& from, sampling::Params& to) { to.*kField = from.*kField; }});
+}
+
+void SamplingFlags::AddTo(CLI::App& app) {
+  using P = sampling::Params;
+  app.add_option("-s,--seed", seed_, "Random seed (default: a new one each time)")->check(CLI::NonNegativeNumber);
+  Add<float, &P::temperature>(app, "--temp", "Temperature; 0 = always the most likely token (default 0.8)");
+  Add<int32_t, &P::top_k>(app, "--top-k", "Keep the k most likely tokens; 0 = all (default 40)");
+  Add<float, &P::top_p>(app, "--top-p", "Keep the most likely tokens up to this probability (default 0.95)");
+  Add<float, &P::min_p>(app, "--min-p", "Drop tokens below this share of the most likely (default 0.05)");
+  Add<float, &P::repeat_penalty>(app, "--repeat-penalty", "Divide logits of recent tokens; 1 = off (default 1)");
+  Add<int32_t, &P::repeat_last_n>(app, "--repeat-last-n", "Tokens the penalties look at; -1 = all (default 64)");
+  Add<float, &P::presence_penalty>(app, "--presence-penalty", "Subtracted from tokens that occurred (default 0)");
+  Add<float, &P::frequency_penalty>(app, "--frequency-penalty", "Subtracted for each occurrence (default 0)");
+}
+
+sampling::Params SamplingFlags::Merge(sampling::Params file_defaults) const {
+  for (const Item& item : items_)
+    if (item.option->count() > 0) item.copy(values_, file_defaults);
+  file_defaults.seed = seed_ >= 0 ? static_cast<uint64_t>(seed_) : std::random_device{}();
+  return file_defaults;
+}
+
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options) {
+  Progress loading("loading");
+  options.log = StderrLog();
+  options.progress = [&](uint64_t done, uint64_t total) {
+    loading.Update(done, total);
+    return true;
+  };
+  return engine::Engine::Load(file, options);
 }
 
 Result<std::string> ReadTextFile(const std::string& path, size_t limit) {

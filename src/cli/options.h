@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "engine/engine.h"
 #include "formats/model_file.h"
+#include "sampling/sampler.h"
 
 namespace bonsai::cli {
 
@@ -35,6 +37,29 @@ struct EngineFlags {
   void AddTo(CLI::App& app);
   engine::EngineOptions ToOptions() const;
 };
+
+/// --temp, --top-k, …, --seed: only those the user gave replace what the file recommends.
+class SamplingFlags {
+ public:
+  void AddTo(CLI::App& app);
+  /// The seed is the user's, or a new one each time.
+  sampling::Params Merge(sampling::Params file_defaults) const;
+
+ private:
+  template <class T, T sampling::Params::*kField>
+  void Add(CLI::App& app, const char* name, const char* help);
+
+  struct Item {
+    CLI::Option* option;
+    void (*copy)(const sampling::Params& from, sampling::Params& to);
+  };
+  sampling::Params values_;
+  int64_t seed_ = -1;
+  std::vector<Item> items_;
+};
+
+/// Shows a progress line while the model is loaded. `options.log` and `options.progress` are set here.
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options);
 
 /// The whole text of a file; "-" is standard input. At most `limit` bytes, else kInvalidArgument.
 Result<std::string> ReadTextFile(const std::string& path, size_t limit = size_t{1} << 30);

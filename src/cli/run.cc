@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -30,43 +29,6 @@ struct Flags {
   std::vector<std::string> stop;
   bool raw = false, speculate = false, output_ids = false, json = false, no_loop_guard = false, special = false,
        verbose = false;
-};
-
-/// Sampling flags: only those the user gave replace what the file recommends.
-struct SamplingFlags {
-  sampling::Params values;
-  int64_t seed = -1;
-  struct Item {
-    CLI::Option* option;
-    void (*copy)(const sampling::Params& from, sampling::Params& to);
-  };
-  std::vector<Item> items;
-
-  template <class T, T sampling::Params::*kField>
-  void Add(CLI::App& app, const char* name, const char* help) {
-    CLI::Option* option = app.add_option(name, values.*kField, help);
-    items.push_back({option, [](const sampling::Params& from, sampling::Params& to) { to.*kField = from.*kField; }});
-  }
-
-  void AddTo(CLI::App& app) {
-    using P = sampling::Params;
-    app.add_option("-s,--seed", seed, "Random seed (default: a new one each time)")->check(CLI::NonNegativeNumber);
-    Add<float, &P::temperature>(app, "--temp", "Temperature; 0 = always the most likely token (default 0.8)");
-    Add<int32_t, &P::top_k>(app, "--top-k", "Keep the k most likely tokens; 0 = all (default 40)");
-    Add<float, &P::top_p>(app, "--top-p", "Keep the most likely tokens up to this probability (default 0.95)");
-    Add<float, &P::min_p>(app, "--min-p", "Drop tokens below this share of the most likely (default 0.05)");
-    Add<float, &P::repeat_penalty>(app, "--repeat-penalty", "Divide logits of recent tokens; 1 = off (default 1)");
-    Add<int32_t, &P::repeat_last_n>(app, "--repeat-last-n", "Tokens the penalties look at; -1 = all (default 64)");
-    Add<float, &P::presence_penalty>(app, "--presence-penalty", "Subtracted from tokens that occurred (default 0)");
-    Add<float, &P::frequency_penalty>(app, "--frequency-penalty", "Subtracted for each occurrence (default 0)");
-  }
-
-  sampling::Params Merge(sampling::Params file_defaults) const {
-    for (const Item& item : items)
-      if (item.option->count() > 0) item.copy(values, file_defaults);
-    file_defaults.seed = seed >= 0 ? static_cast<uint64_t>(seed) : std::random_device{}();
-    return file_defaults;
-  }
 };
 
 void AddFlags(CLI::App& app, Flags& f) {
@@ -188,17 +150,9 @@ void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::Gene
 
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
   BONSAI_ASSIGN(const auto file, f.model.Open());
-  Progress loading("loading");
-  engine::EngineOptions options = f.engine.ToOptions();
-  options.log = StderrLog();
-  options.progress = [&](uint64_t done, uint64_t total) {
-    loading.Update(done, total);
-    return true;
-  };
   const auto start = std::chrono::steady_clock::now();
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
+  BONSAI_ASSIGN(const auto e, LoadEngine(*file, f.engine.ToOptions()));
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  loading.Clear();
   BONSAI_ASSIGN(const Prompt prompt, MakePrompt(f, e->tokenizer()));
 
   const bool stream = !f.output_ids && !f.json;
