@@ -40,6 +40,9 @@ struct Response {
   std::string content_type = "application/json";
   std::string body = {};  ///< Of Respond only.
   Headers headers = {};   ///< Besides those of the transport (length, connection, date).
+  /// Of Begin only: bytes to send when there was nothing else for ListenOptions::heartbeat, so that nobody between here
+  /// and the client takes the connection for dead. Empty: nothing.
+  std::string heartbeat = {};
 };
 
 /// Made by the transport for each request. Every function may be called from any thread. A handler must end each

@@ -3,10 +3,10 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/ascii.h"
 #include "base/sha256.h"
+#include "server/api_error.h"
 
 namespace bonsai::server {
 namespace {
@@ -86,24 +86,23 @@ bool ApiKeys::Has(std::string_view key) const {
   return found != 0;
 }
 
-Response ErrorResponse(int status, std::string_view type, std::string_view message) {
-  const nlohmann::json body = {{"error", {{"message", message}, {"type", type}, {"code", status}, {"param", nullptr}}}};
-  return {.status = status, .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+std::string CallerOf(const Request& request) {
+  const std::string_view key = KeyOf(request);
+  return key.empty() ? "" : Digest(key);
 }
 
 std::optional<Response> Refuse(const Request& request, const GuardOptions& options, bool open) {
   const std::string_view host = request.Header("host");
   const std::optional<std::string> name = request.Repeats("host") ? std::nullopt : HostName(host);
   if (!name || !HostAllowed(*name, options.allowed_hosts))
-    return ErrorResponse(403, "permission_error",
-                         "this Host is not served here; use an IP address or localhost, or start the server with "
-                         "--allowed-host NAME");
+    return ToResponse({.status = 403,
+                       .message = "this Host is not served here; use an IP address or localhost, or start the server "
+                                  "with --allowed-host NAME"});
   const std::string_view origin = request.Header("origin");
   if (request.Repeats("origin") || (!origin.empty() && !SameOrigin(origin, host)))
-    return ErrorResponse(403, "permission_error", "requests from other web pages are refused");
+    return ToResponse({.status = 403, .message = "requests from other web pages are refused"});
   if (open || options.keys.empty() || options.keys.Has(KeyOf(request))) return std::nullopt;
-  Response refusal =
-      ErrorResponse(401, "authentication_error", "an API key is needed: send 'Authorization: Bearer KEY'");
+  Response refusal = ToResponse({.status = 401, .message = "an API key is needed: send 'Authorization: Bearer KEY'"});
   refusal.headers.emplace_back("WWW-Authenticate", "Bearer");
   return refusal;
 }

@@ -35,7 +35,7 @@ struct GuardOptions {
 ///   401  a key is needed, and neither "Authorization: Bearer KEY" nor "X-Api-Key: KEY" holds one.
 std::optional<Response> Refuse(const Request& request, const GuardOptions& options, bool open);
 
-/// OpenAI's form of an error: {"error":{"message","type","code","param"}}.
-Response ErrorResponse(int status, std::string_view type, std::string_view message);
+/// Tells callers apart without keeping their keys: a digest of the key that the request came with, empty for none.
+std::string CallerOf(const Request& request);
 
 }  // namespace bonsai::server

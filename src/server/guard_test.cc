@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "server/api_error.h"
+
 namespace bonsai::server {
 namespace {
 
@@ -53,11 +55,11 @@ TEST(GuardTest, AKeyOpens) {
 }
 
 TEST(GuardTest, ErrorsHaveOpenAisForm) {
-  const Response r = ErrorResponse(404, "not_found_error", "no \"such\" \xff path");
+  const Response r = ToResponse({.status = 404, .message = "no \"such\" \xff path"});
   EXPECT_EQ(r.status, 404);
   const auto j = nlohmann::json::parse(r.body);
   EXPECT_EQ(j["error"]["type"], "not_found_error");
-  EXPECT_EQ(j["error"]["code"], 404);
+  EXPECT_EQ(j["error"]["code"], "not_found");
   EXPECT_TRUE(j["error"]["param"].is_null());
   EXPECT_NE(j["error"]["message"].get<std::string>().find("\"such\""), std::string::npos);
 }

@@ -342,11 +342,12 @@ class Connection {
     Waker& operator=(const Waker&) = delete;
     HttpExchange& exchange;
   };
-  /// Until there is news; at once when it came since the last sleep.
-  static asio::awaitable<void> Sleep(asio::steady_timer& timer) {
-    error_code ignored;
-    co_await timer.async_wait(Into(ignored));
+  /// Until there is news; at once when it came since the last sleep. True when it was the time that was up.
+  static asio::awaitable<bool> Sleep(asio::steady_timer& timer) {
+    error_code error;
+    co_await timer.async_wait(Into(error));
     timer.expires_at(asio::steady_timer::time_point::max());
+    co_return !error;
   }
 
   asio::awaitable<void> WriteAnswer(HttpExchange& exchange, bool keep_alive, bool head_only, unsigned version,
@@ -392,7 +393,12 @@ class Connection {
         co_return;
       } else {
         Lowest().expires_never();
-        co_await Sleep(timer);
+        // No news is lost: it wakes through this thread, which does nothing else between Take and Sleep.
+        if (!head.heartbeat.empty()) timer.expires_after(options_.heartbeat);
+        const bool quiet = co_await Sleep(timer);
+        news = exchange.Take();
+        if (quiet && news.bytes.empty()) news.bytes = head.heartbeat;
+        continue;
       }
       news = exchange.Take();
     }

@@ -24,7 +24,8 @@ struct ListenOptions {
   size_t max_connections = 1024;                              ///< More are closed as they come.
   size_t max_header_bytes = size_t{32} << 10;
   size_t max_body_bytes = size_t{32} << 20;
-  size_t max_backlog_bytes = size_t{1} << 20;  ///< Of a stream that its client does not read.
+  size_t max_backlog_bytes = size_t{1} << 20;   ///< Of a stream that its client does not read.
+  std::chrono::milliseconds heartbeat{10'000};  ///< See Response::heartbeat.
   // Whoever exceeds one of these is disconnected.
   std::chrono::milliseconds idle_timeout{75'000};    ///< Between requests of a connection.
   std::chrono::milliseconds header_timeout{10'000};  ///< From its first byte to its last; the TLS handshake, too.

@@ -62,6 +62,8 @@ class OutputParser {
   void Push(std::string_view text);
   /// The end of the text: hands out what was held back.
   void Finish();
+  /// Whether what comes next is reasoning, as far as one can tell.
+  bool reasoning() const { return mode_ == Mode::kReasoning; }
   /// Complete tool calls so far.
   int calls() const { return calls_; }
 

@@ -1,0 +1,75 @@
+#include "server/request_log.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "server/fields.h"
+
+namespace bonsai::server {
+namespace {
+
+/// Paths come from outside and go to a terminal or a file.
+std::string Shown(const std::string& path) {
+  constexpr size_t kMost = 200;
+  std::string out;
+  for (const char c : path.substr(0, kMost)) out += c > ' ' && c <= '~' ? c : '?';
+  return out;
+}
+
+double Milliseconds(double seconds) { return std::round(seconds * 1e6) / 1e3; }
+
+}  // namespace
+
+std::string JsonLine(const RequestRecord& r, const std::string& time) {
+  nlohmann::ordered_json j = {{"time", time},
+                              {"level", r.status >= 500 ? "error" : "info"},
+                              {"event", "request"},
+                              {"id", r.id},
+                              {"remote", r.remote},
+                              {"method", Shown(r.method)},
+                              {"path", Shown(r.path)},
+                              {"status", r.status},
+                              {"ms", Milliseconds(r.seconds)}};
+  if (r.tokens) {
+    j["prompt_tokens"] = r.tokens->prompt;
+    j["cached_tokens"] = r.tokens->cached;
+    j["completion_tokens"] = r.tokens->completion;
+    j["queue_ms"] = Milliseconds(r.tokens->queue_seconds);
+    j["first_token_ms"] = Milliseconds(r.tokens->first_token_seconds);
+    j["finish"] = r.tokens->finish;
+  }
+  if (r.disconnected) j["disconnected"] = true;
+  if (!r.error.empty()) j["error"] = r.error;
+  if (r.asked) j["request"] = *r.asked;
+  if (r.answered) j["answer"] = *r.answered;
+  return j.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string TextLine(const RequestRecord& r) {
+  std::string line = fmt::format("{} {} {} {} {:.2f} s", r.id, Shown(r.method), Shown(r.path), r.status, r.seconds);
+  if (r.tokens)
+    line += fmt::format(", {} + {} tokens ({} cached), {}", r.tokens->prompt, r.tokens->completion, r.tokens->cached,
+                        fmt::join(r.tokens->finish, " "));
+  if (r.disconnected) line += ", the client left";
+  if (!r.error.empty()) line += ": " + r.error;
+  if (r.asked) line += "\n  asked: " + *r.asked;
+  if (r.answered) line += "\n  answered: " + *r.answered;
+  return line;
+}
+
+std::string Now() {
+  using namespace std::chrono;
+  const auto now = system_clock::now();
+  const std::time_t seconds = system_clock::to_time_t(now);
+  std::tm utc = {};
+  ::gmtime_r(&seconds, &utc);
+  const auto ms = duration_cast<milliseconds>(now.time_since_epoch()).count() % 1000;
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
+}
+
+}  // namespace bonsai::server
