@@ -280,7 +280,7 @@ Status Serve(const Flags& f) {
   BONSAI_ASSIGN(const auto file, f.model.Open());
   listen.max_connections = RaiseFileLimit();
 
-  const EndSignals signals;  // before any thread starts
+  const EndSignals signals;                // before any thread starts
   std::unique_ptr<engine::BatchEngine> e;  // outlives the service, whose workers may still be busy with it
   server::Service service({.model_name = NameOf(f, *file),
                            .version = BONSAI_VERSION,
