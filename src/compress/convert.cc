@@ -58,7 +58,6 @@ class TensorJob {
  public:
   TensorJob(const TensorInfo& from, const quant::Type& to, quant::TernaryRule rule)
       : from_(from),
-        to_(to),
         row_bytes_(static_cast<uint64_t>(to.block_bytes) * (from.cols() / static_cast<uint64_t>(to.block_weights))),
         encoders_(kPiecesInFlight, RowEncoder(*from.type, to, rule)),
         changes_(kPiecesInFlight) {}
@@ -76,7 +75,6 @@ class TensorJob {
 
  private:
   const TensorInfo& from_;
-  const quant::Type& to_;
   uint64_t row_bytes_;
   std::vector<RowEncoder> encoders_;
   std::vector<Change> changes_;
