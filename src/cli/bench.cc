@@ -233,16 +233,7 @@ Status RunSetup(Session& session, const Setup& s) {
   BONSAI_RETURN_IF_ERROR(session.CeilingsOf(s.engine.threads));  // before the weights take their memory
   session.Note("loading " + (s.path.empty() ? "the built-in model" : s.path));
   BONSAI_ASSIGN(const auto file, ModelOption{s.path}.Open());
-  engine::EngineOptions options = s.engine.ToOptions();
-  options.log = StderrLog();
-  Progress loading("loading");
-  if (!session.flags.progress)
-    options.progress = [&](uint64_t done, uint64_t total) {
-      loading.Update(done, total);
-      return !InterruptGuard::Requested();
-    };
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
-  loading.Clear();
+  BONSAI_ASSIGN(const auto e, LoadEngine(*file, s.engine.ToOptions(), session.flags.progress));
   Runner runner(*e);
   for (const Test& t : session.tests) {
     BONSAI_ASSIGN(const BenchResult result, Measure(session, s, facts, t, runner));

@@ -105,7 +105,7 @@ void PrintJson(const Flags& f, const compress::Plan& plan, const compress::Repor
       const compress::Change& c = report[i];
       t["exact"] = c.exact;
       t["relative_error"] = c.RelativeError();
-      t["zero_fraction"] = static_cast<double>(c.zeros) / static_cast<double>(std::max<uint64_t>(c.weights, 1));
+      t["zero_fraction"] = static_cast<double>(c.zeros()) / static_cast<double>(std::max<uint64_t>(c.weights, 1));
       t["codes"] = {{"-1", c.codes[0]}, {"0", c.codes[1]}, {"+1", c.codes[2]}, {"+2", c.codes[3]}};
     }
     j["tensors"].push_back(std::move(t));

@@ -26,16 +26,10 @@ Status Perplexity(const Flags& f) {
   engine::EngineOptions options = f.engine.ToOptions();
   const int32_t window = options.context == 0 ? kDefaultWindow : options.context;
   options.context = window;
-  options.log = StderrLog();
-  Progress loading("loading"), scoring("scoring");
-  options.progress = [&](uint64_t done, uint64_t total) {
-    loading.Update(done, total);
-    return true;
-  };
-  BONSAI_ASSIGN(const auto e, engine::Engine::Load(*file, options));
-  loading.Clear();
+  BONSAI_ASSIGN(const auto e, LoadEngine(*file, options));
   std::vector<int32_t> ids = e->tokenizer().Encode(text, {.add_special = true});
   if (f.max_tokens > 0 && ids.size() > static_cast<size_t>(f.max_tokens)) ids.resize(static_cast<size_t>(f.max_tokens));
+  Progress scoring("scoring");
   InterruptGuard interrupt;
   BONSAI_ASSIGN(const eval::Perplexity p, eval::MeasurePerplexity(*e, ids, window, [&](int64_t done, int64_t total) {
                   scoring.Update(static_cast<uint64_t>(done), static_cast<uint64_t>(total));

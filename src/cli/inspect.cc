@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "compress/check.h"
+#include "compress/convert.h"
 #include "engine/plan.h"
 #include "formats/model_file.h"
 #include "kernels/cpu_info.h"

@@ -141,12 +141,13 @@ sampling::Params SamplingFlags::Merge(sampling::Params file_defaults) const {
   return file_defaults;
 }
 
-Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options) {
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options,
+                                                   bool quiet) {
   Progress loading("loading");
   options.log = StderrLog();
   options.progress = [&](uint64_t done, uint64_t total) {
-    loading.Update(done, total);
-    return true;
+    if (!quiet) loading.Update(done, total);
+    return !InterruptGuard::Requested();
   };
   return engine::Engine::Load(file, options);
 }

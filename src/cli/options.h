@@ -58,8 +58,10 @@ class SamplingFlags {
   std::vector<Item> items_;
 };
 
-/// Shows a progress line while the model is loaded. `options.log` and `options.progress` are set here.
-Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options);
+/// Shows a progress line while the model is loaded, unless `quiet`; an InterruptGuard that lives stops it (kCancelled).
+/// `options.log` and `options.progress` are set here.
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options,
+                                                   bool quiet = false);
 
 /// The whole text of a file; "-" is standard input. At most `limit` bytes, else kInvalidArgument.
 Result<std::string> ReadTextFile(const std::string& path, size_t limit = size_t{1} << 30);

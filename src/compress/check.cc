@@ -1,10 +1,9 @@
 #include "compress/check.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "compress/row_stream.h"
+#include "compress/encode.h"
 #include "quant/act_i8.h"
 
 namespace bonsai::compress {
@@ -92,26 +91,16 @@ std::string TensorCheck::Text() const {
 }
 
 Result<std::vector<TensorCheck>> CheckTensors(const formats::ModelFile& file, const RunOptions& options) {
-  uint64_t total = 0, done = 0;
-  for (const TensorInfo& t : file.tensors()) total += t.bytes;
-  ThreadPool pool(options.threads);
+  RowStreamer streamer(file, options, "the check was cancelled");
   std::vector<TensorCheck> checks;
   for (const TensorInfo& t : file.tensors()) {
     TensorCheck sum;
     sum.tensor = &t;
     std::vector<Checker> checkers(kPiecesInFlight, Checker(*t.type));
     std::vector<TensorCheck> found(kPiecesInFlight);
-    size_t taken = 0;
-    BONSAI_RETURN_IF_ERROR(StreamRows(
-        file, t, pool, options.drop_cache,
-        [&](Piece& piece, size_t i) -> Status { return found[i] = checkers[i].Check(piece.stored), Status(); },
-        [&](const Piece& piece) -> Status {
-          Add(found[taken++ % kPiecesInFlight], sum);
-          done += piece.stored.size();
-          if (options.progress && !options.progress(done, total))
-            return Error(ErrorCode::kCancelled, "the check was cancelled");
-          return {};
-        }));
+    BONSAI_RETURN_IF_ERROR(streamer.Stream(
+        t, [&](Piece& piece, size_t i) -> Status { return found[i] = checkers[i].Check(piece.stored), Status(); },
+        [&](const Piece&, size_t i) -> Status { return Add(found[i], sum), Status(); }));
     checks.push_back(sum);
   }
   return checks;

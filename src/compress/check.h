@@ -2,12 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
-#include "compress/convert.h"
+#include "compress/row_stream.h"
 #include "formats/model_file.h"
 
 namespace bonsai::compress {
@@ -27,7 +26,7 @@ struct TensorCheck {
   std::string Text() const;
 };
 
-/// Checks every tensor, in file order. Errors only as ModelFile::ReadRows and StreamRows.
+/// Checks every tensor, in file order. Errors only as RowStreamer::Stream.
 Result<std::vector<TensorCheck>> CheckTensors(const formats::ModelFile& file, const RunOptions& options);
 
 }  // namespace bonsai::compress

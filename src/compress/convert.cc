@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "base/atomic_file.h"
-#include "compress/row_stream.h"
 
 namespace bonsai::compress {
 namespace {
@@ -59,7 +58,6 @@ class TensorJob {
  public:
   TensorJob(const TensorInfo& from, const quant::Type& to, quant::TernaryRule rule)
       : from_(from),
-        to_(to),
         row_bytes_(static_cast<uint64_t>(to.block_bytes) * (from.cols() / static_cast<uint64_t>(to.block_weights))),
         encoders_(kPiecesInFlight, RowEncoder(*from.type, to, rule)),
         changes_(kPiecesInFlight) {}
@@ -77,7 +75,6 @@ class TensorJob {
 
  private:
   const TensorInfo& from_;
-  const quant::Type& to_;
   uint64_t row_bytes_;
   std::vector<RowEncoder> encoders_;
   std::vector<Change> changes_;
@@ -147,23 +144,14 @@ Result<Plan> PlanConversion(const formats::ModelFile& file, const ConvertOptions
 
 Result<Report> Convert(const formats::ModelFile& file, const Plan& plan, const std::string& out,
                        const RunOptions& options) {
-  uint64_t total = 0, done = 0;
-  for (const TensorInfo* t : plan.from) total += t->bytes;
-  ThreadPool pool(options.threads);
+  RowStreamer streamer(file, options, "the conversion was cancelled; nothing was written");
   Report report;
   const auto fill = [&](size_t i, const formats::GgufSink& emit) -> Status {
     const TensorInfo& from = *plan.from[i];
     TensorJob job(from, *plan.to[i].type, plan.rule);
-    size_t taken = 0;
-    const Status status = StreamRows(
-        file, from, pool, options.drop_cache, [&](Piece& piece, size_t index) { return job.Work(piece, index); },
-        [&](const Piece& piece) -> Status {
-          job.Take(taken++ % kPiecesInFlight);
-          done += piece.stored.size();
-          if (options.progress && !options.progress(done, total))
-            return Error(ErrorCode::kCancelled, "the conversion was cancelled; nothing was written");
-          return emit(piece.made);
-        });
+    const Status status = streamer.Stream(
+        from, [&](Piece& piece, size_t index) { return job.Work(piece, index); },
+        [&](const Piece& piece, size_t index) { return job.Take(index), emit(piece.made); });
     if (!status) {
       const ErrorValue& error = status.error();
       return error.code() == ErrorCode::kCancelled ? error : error.WithPrefix("tensor " + Quote(from.name));

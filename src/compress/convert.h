@@ -6,12 +6,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "compress/encode.h"
+#include "compress/row_stream.h"
 #include "formats/gguf.h"
 #include "formats/hf_writer.h"
 #include "formats/model_file.h"
@@ -50,13 +50,6 @@ struct Plan {
 /// blocks, naming it and --keep, or when the container does not hold a format; kInvalidArgument when a rule matches
 /// nothing.
 Result<Plan> PlanConversion(const formats::ModelFile& file, const ConvertOptions& options);
-
-struct RunOptions {
-  int threads = 1;
-  bool drop_cache = false;  ///< Let the operating system forget the input's pages as they are read.
-  /// Called with bytes of input read so far and in total, from the calling thread; false stops (kCancelled).
-  std::function<bool(uint64_t done, uint64_t total)> progress;
-};
 
 /// What became of each tensor, in the order of the plan.
 using Report = std::vector<Change>;

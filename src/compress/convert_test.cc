@@ -151,7 +151,7 @@ TEST_F(ConvertTest, WhatIsLostIsMeasured) {
       EXPECT_NEAR(change->RelativeError(), std::sqrt(error / magnitude), 2 * kRows * kCols * 0x1p-53) << type.name;
       EXPECT_EQ(change->weights, w.size());
       if (IsTernary(type)) {
-        EXPECT_EQ(change->zeros, zeros) << type.name;
+        EXPECT_EQ(change->zeros(), zeros) << type.name;
         EXPECT_EQ(change->codes[0] + change->codes[1] + change->codes[2], w.size());
       }
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "quant/repack.h"
 
@@ -44,7 +43,7 @@ bool IsTernary(const quant::Type& type) {
 
 void Change::Add(const Change& more) {
   weights += more.weights, exact = exact && more.exact;
-  error += more.error, magnitude += more.magnitude, zeros += more.zeros;
+  error += more.error, magnitude += more.magnitude;
   for (size_t i = 0; i < codes.size(); i++) codes[i] += more.codes[i];
 }
 
@@ -66,9 +65,7 @@ Result<Change> RowEncoder::Encode(std::span<const std::byte> src, std::span<std:
 }
 
 Status RowEncoder::EncodeRow(const std::byte* src, std::byte* dst, int64_t cols, Change& change) {
-  if (&from_ == &to_) {
-    std::memcpy(dst, src, static_cast<size_t>(cols / to_.block_weights * to_.block_bytes));
-  } else if (!quant::Repack(from_, src, to_, dst, cols)) {
+  if (!quant::Repack(from_, src, to_, dst, cols)) {
     before_.resize(static_cast<size_t>(cols)), after_.resize(before_.size());
     from_.decode(src, before_.data(), cols);
     if (quant::MaxMagnitudeBits(before_.data(), cols) > 0x7f7fffffu)
@@ -102,7 +99,7 @@ void RowEncoder::CountCodes(const std::byte* dst, int64_t cols, Change& change) 
         for (size_t l = 0; l < kLanes; l++) lanes[k][l] = static_cast<uint8_t>(lanes[k][l] + (codes_[i + l] == k - 1));
     }
     for (size_t k = 0; k < 4; k++)
-      for (const uint8_t count : lanes[k]) change.codes[k] += count, change.zeros += k == 1 ? count : 0u;
+      for (const uint8_t count : lanes[k]) change.codes[k] += count;
   }
 }
 

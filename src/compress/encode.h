@@ -20,9 +20,10 @@ struct Change {
   uint64_t weights = 0;
   bool exact = true;                ///< Every weight has the same value as before.
   double error = 0, magnitude = 0;  ///< Σ (after − before)², Σ before².
-  uint64_t zeros = 0;               ///< Weights whose code is 0.
   std::array<uint64_t, 4> codes{};  ///< Codes −1, 0, +1, +2 of formats that have no others.
   void Add(const Change& more);
+  /// Weights whose code is 0.
+  uint64_t zeros() const { return codes[1]; }
   /// sqrt(Σ (after − before)² / Σ before²); 0 for exact ones.
   double RelativeError() const;
 };

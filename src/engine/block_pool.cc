@@ -7,7 +7,8 @@
 
 namespace bonsai::engine {
 
-BlockPool::BlockPool(kernels::KvStore& store, int32_t capacity) : store_(store), capacity_(capacity) {
+BlockPool::BlockPool(kernels::KvStore& store, int32_t capacity, uint64_t (*hash)(const BlockKey&))
+    : store_(store), capacity_(capacity), hash_(hash) {
   BONSAI_CHECK(capacity >= 0);
 }
 
@@ -33,7 +34,7 @@ int32_t BlockPool::Allocate() {
 }
 
 int32_t BlockPool::Find(const BlockKey& key) {
-  const int32_t id = Lookup(key, Hash(key));
+  const int32_t id = Lookup(key, hash_(key));
   if (id >= 0) Own(id);
   return id;
 }
@@ -41,7 +42,7 @@ int32_t BlockPool::Find(const BlockKey& key) {
 int32_t BlockPool::Publish(int32_t id, const BlockKey& key) {
   BONSAI_CHECK(At(id).owners == 1 && !At(id).published && key.tokens.size() == kernels::kKvBlock);
   BONSAI_CHECK(key.parent < 0 || (At(key.parent).published && At(key.parent).owners > 0));
-  const uint64_t hash = Hash(key);
+  const uint64_t hash = hash_(key);
   if (const int32_t first = Lookup(key, hash); first >= 0) {
     Own(first);
     Disown(id);
@@ -62,7 +63,7 @@ void BlockPool::Release(std::span<const int32_t> chain) {
   for (size_t i = chain.size(); i-- > 0;) Disown(chain[i]);
 }
 
-/// FNV-1a over words, with a shift that brings high bits down. Only a way to find candidates: keys are compared.
+/// FNV-1a over words, with a shift that brings high bits down.
 uint64_t BlockPool::Hash(const BlockKey& key) {
   uint64_t h = key.parent < 0 ? std::hash<std::string_view>()(key.salt) : static_cast<uint64_t>(key.parent);
   for (const int32_t token : key.tokens) {

@@ -38,8 +38,10 @@ struct BlockKey {
 
 class BlockPool {
  public:
-  /// Manages blocks 0..capacity-1 of the store, which grows as they come into use.
-  BlockPool(kernels::KvStore& store, int32_t capacity);
+  /// Finds candidates, nothing more: keys are compared.
+  static uint64_t Hash(const BlockKey& key);
+  /// Manages blocks 0..capacity-1 of the store, which grows as they come into use. Tests give a `hash` that collides.
+  BlockPool(kernels::KvStore& store, int32_t capacity, uint64_t (*hash)(const BlockKey&) = Hash);
 
   /// A block with one owner: an unused one, or the least recently used of the cached ones, which forgets what it held.
   /// -1 when every block has an owner. Where the store cannot grow any more the capacity shrinks to what there is.
@@ -76,7 +78,6 @@ class BlockPool {
   };
   Block& At(int32_t id) { return blocks_[static_cast<size_t>(id)]; }
   const Block& At(int32_t id) const { return blocks_[static_cast<size_t>(id)]; }
-  static uint64_t Hash(const BlockKey& key);
   int32_t Lookup(const BlockKey& key, uint64_t hash) const;
   void Own(int32_t id);
   void Disown(int32_t id);
@@ -84,6 +85,7 @@ class BlockPool {
 
   kernels::KvStore& store_;
   int32_t capacity_;
+  uint64_t (*hash_)(const BlockKey&);
   int32_t used_ = 0;
   int64_t evictions_ = 0;
   std::vector<Block> blocks_;                             // those that the store has

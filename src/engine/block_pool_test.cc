@@ -4,6 +4,8 @@
 
 #include <map>
 #include <random>
+#include <set>
+#include <string>
 
 namespace bonsai::engine {
 namespace {
@@ -137,17 +139,50 @@ TEST(BlockPoolTest, EvictsTheLeastRecentlyUsedAndLeavesBeforeParents) {
   EXPECT_TRUE(Audit(pool, {fresh, again}));
 }
 
-TEST(BlockPoolTest, RandomChainsKeepItConsistent) {
+uint64_t AlwaysZero(const BlockKey&) { return 0; }
+
+TEST(BlockPoolTest, EqualHashesDoNotConfuseChains) {
   FakeStore store;
-  BlockPool pool(store, 24);
+  BlockPool pool(store, 7, AlwaysZero);
+  // They differ in their first block's tokens, in the salt, or in nothing but the parent.
+  const Chain a = Take(pool, "alice", {1, 2}), b = Take(pool, "alice", {3, 2}), c = Take(pool, "bob", {1, 2});
+  EXPECT_EQ((std::set<int32_t>{a[0], a[1], b[0], b[1], c[0], c[1]}).size(), 6u) << "two chains share a block";
+  std::vector<int32_t> almost = Tokens(2);
+  almost.back()++;
+  EXPECT_EQ(pool.Find({"alice", a[0], almost}), -1);
+  const Chain d = {a[0], pool.Allocate()};
+  EXPECT_EQ(pool.Publish(d[1], {"alice", a[0], almost}), d[1]);
+  EXPECT_EQ(Take(pool, "alice", {1, 2}), a);
+  EXPECT_TRUE(Audit(pool, {a, a, b, c, {d[1]}}));
+  // What is forgotten is the block that gives way, and not another of the same hash.
+  for (const Chain& chain : {b, c, Chain{d[1]}, a, a}) pool.Release(chain);
+  EXPECT_EQ(pool.Allocate(), b[1]);
+  EXPECT_EQ(Take(pool, "bob", {1, 2}), c);
+  EXPECT_EQ(Take(pool, "alice", {1, 2}), a);
+  EXPECT_EQ(pool.Find({"alice", a[0], almost}), d[1]);
+  EXPECT_EQ(pool.evictions(), 1);
+}
+
+void CheckRandomChains(uint64_t (*hash)(const BlockKey&)) {
+  FakeStore store;
+  BlockPool pool(store, 24, hash);
   std::mt19937_64 rng(7);
   std::vector<Chain> held;
+  std::map<int32_t, std::string> holds;  // a block's salt and all content up to its end
   int found = 0;
   for (int step = 0; step < 4000; step++) {
     if (held.size() < 8 && rng() % 2 == 0) {
       std::vector<int32_t> content(1 + rng() % 5);
       for (int32_t& c : content) c = static_cast<int32_t>(rng() % 3) * 1000;
-      held.push_back(Take(pool, rng() % 2 == 0 ? "x" : "y", content, &found));
+      std::string prefix = rng() % 2 == 0 ? "x" : "y";
+      const int found_before = found;
+      held.push_back(Take(pool, prefix, content, &found));
+      for (size_t i = 0; i < held.back().size(); i++) {
+        prefix += "/" + std::to_string(content[i]);
+        std::string& known = holds[held.back()[i]];
+        if (i >= static_cast<size_t>(found - found_before)) known = prefix;
+        ASSERT_EQ(known, prefix) << "another chain's block, in step " << step;
+      }
     } else if (!held.empty()) {
       const size_t i = rng() % held.size();
       pool.Release(held[i]);
@@ -162,6 +197,9 @@ TEST(BlockPoolTest, RandomChainsKeepItConsistent) {
   for (const Chain& c : held) pool.Release(c);
   EXPECT_EQ(pool.used(), 0);
 }
+
+TEST(BlockPoolTest, RandomChainsKeepItConsistent) { CheckRandomChains(BlockPool::Hash); }
+TEST(BlockPoolTest, RandomChainsOfEqualHashesKeepItConsistent) { CheckRandomChains(AlwaysZero); }
 
 }  // namespace
 }  // namespace bonsai::engine

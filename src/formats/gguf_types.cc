@@ -1,58 +1,56 @@
 #include "formats/gguf_types.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "base/half.h"
 #include "formats/gguf_format.h"
 #include "formats/i2s.h"
-#include "quant/repack.h"
+#include "quant/types.h"
 
 namespace bonsai::formats::gguf {
 namespace {
 
-/// One thing that an id may mean.
-struct Meaning {
-  uint32_t id;
-  std::string_view type;  ///< In quant's registry; one that is not there is refused by this name.
-  uint64_t weights, bytes;
-  uint64_t tail;            ///< Bytes after the rows of a tensor.
-  uint64_t scale_at;        ///< Of the fp16 scale within a block of two-bit codes.
-  std::string_view stored;  ///< For people; empty when the type's name says it all.
-};
+/// What other programs mean by an id. No functions: such a tensor is refused by its type's name.
+constexpr quant::Type kForeign[] = {{"IQ4_NL_4_4", 36, 36, 32, 18}, {"NVFP4", 40, 40, 64, 36}};
 
-constexpr Meaning kMeanings[] = {
-    {36, "I2_S", 128, 32, 32, 0, kI2sStored},
-    {36, "IQ4_NL_4_4", 32, 18, 0, 0, ""},
-    {40, "Q1_0_G32", 32, 6, 0, 0, "Q1_0, group 32, the withdrawn first layout, under id 40"},
-    {40, "NVFP4", 64, 36, 0, 0, ""},
-    {42, "Q2_0", 64, 18, 0, 0, ""},
-    {42, "PQ2_0", 128, 34, 0, 0, "Q2_0, group 128, legacy Prism layout, under id 42"},
-    {42, "TQ2_0_G128", 128, 34, 0, 32, "Q2_0, group 128, scale last, under id 42"},
+/// What the table of formats does not tell of one that shares its id.
+struct Note {
+  std::string_view type, stored;  ///< TensorInfo::stored.
+  uint64_t scale_at;              ///< Of the fp16 scale within a block of two-bit codes.
 };
-
-bool SameName(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::toupper(x) == std::toupper(y); });
+constexpr Note kNotes[] = {
+    {"I2_S", kI2sStored, 0},
+    {"Q1_0_G32", "Q1_0, group 32, the withdrawn first layout, under id 40", 0},
+    {"PQ2_0", "Q2_0, group 128, legacy Prism layout, under id 42", 0},
+    {"TQ2_0_G128", "Q2_0, group 128, scale last, under id 42", 32},
+};
+Note NoteOf(const quant::Type& type) {
+  for (const Note& note : kNotes)
+    if (note.type == type.name) return note;
+  return {};
 }
 
-/// Bytes that a tensor takes in the file; none when its rows are no whole blocks or the size overflows.
-std::optional<uint64_t> FileBytes(const Meaning& m, const TensorInfo& t) {
-  uint64_t elements = 1;
-  for (const uint64_t d : t.shape) {
-    if (d == 0 || elements > (uint64_t{1} << 60) / d) return std::nullopt;
-    elements *= d;
-  }
-  if (t.cols() % m.weights != 0) return std::nullopt;
-  return elements / m.weights * m.bytes + m.tail;
+/// All that an id may mean, the likeliest first.
+std::vector<const quant::Type*> MeaningsOf(uint32_t id) {
+  std::vector<const quant::Type*> all = quant::CandidatesFor(id);
+  for (const quant::Type& type : kForeign)
+    if (type.file_id == id) all.push_back(&type);
+  return all;
+}
+
+/// Bytes that a tensor takes in the file. Errors as TensorBytes.
+Result<uint64_t> BytesAs(const quant::Type& type, const TensorInfo& t) {
+  BONSAI_ASSIGN(const uint64_t bytes, TensorBytes(type, t.shape));
+  return FileBytes(type, bytes);
 }
 
 /// Does every tensor fill its room, but for the padding?
-bool FitsAll(const Meaning& m, std::span<const Unresolved> tensors, uint64_t alignment) {
+bool FitsAll(const quant::Type& type, std::span<const Unresolved> tensors, uint64_t alignment) {
   return std::all_of(tensors.begin(), tensors.end(), [&](const Unresolved& u) {
-    const std::optional<uint64_t> bytes = FileBytes(m, *u.tensor);
+    const Result<uint64_t> bytes = BytesAs(type, *u.tensor);
     return bytes && (*bytes == u.span || AlignUp(*bytes, alignment) == u.span);
   });
 }
@@ -64,9 +62,10 @@ enum class Look { kNo, kMaybe, kYes };
 /// them are negative. A code 3 is legal in some of these formats, but no encoder writes one.
 class Sample {
  public:
-  explicit Sample(const Meaning& meaning) : m_(meaning) {}
+  explicit Sample(const quant::Type& type)
+      : block_bytes_(static_cast<size_t>(type.block_bytes)), scale_at_(NoteOf(type).scale_at) {}
   void Add(std::span<const std::byte> bytes) {
-    for (; bytes.size() >= m_.bytes; bytes = bytes.subspan(m_.bytes)) AddBlock(bytes);
+    for (; bytes.size() >= block_bytes_; bytes = bytes.subspan(block_bytes_)) AddBlock(bytes);
   }
   Look Verdict() const {
     if (broken_ || high_ > low_ * 0x1p12f) return Look::kNo;
@@ -76,63 +75,61 @@ class Sample {
  private:
   void AddBlock(std::span<const std::byte> block) {
     uint16_t half;
-    std::memcpy(&half, block.data() + m_.scale_at, sizeof half);
+    std::memcpy(&half, block.data() + scale_at_, sizeof half);
     const float d = HalfToFloat(half);
     if (!(d >= 0 && d < 0x1p10f) || std::signbit(d)) broken_ = true;
     if (d > 0) low_ = std::min(low_, d), high_ = std::max(high_, d);
-    for (uint64_t i = 0; i < m_.bytes; i++) {
+    for (uint64_t i = 0; i < block_bytes_; i++) {
       const auto byte = static_cast<unsigned>(block[i]);
-      if (i - m_.scale_at >= 2 && (byte & byte >> 1 & 0x55u) != 0) code3_ = true;  // both bits of a pair
+      if (i - scale_at_ >= 2 && (byte & byte >> 1 & 0x55u) != 0) code3_ = true;  // both bits of a pair
     }
   }
-  const Meaning& m_;
+  const size_t block_bytes_, scale_at_;
   bool broken_ = false, code3_ = false;
   float low_ = 65504, high_ = 0;
 };
 
 /// Looks at the beginning of every tensor (of the first thousand).
-Result<Look> LookAt(const Meaning& m, const ByteSource& source, std::span<const Unresolved> tensors) {
+Result<Look> LookAt(const quant::Type& type, const ByteSource& source, std::span<const Unresolved> tensors) {
   constexpr uint64_t kLooked = 8192;
   constexpr size_t kMostTensors = 1000;
-  Sample sample(m);
+  Sample sample(type);
   std::vector<std::byte> bytes;
   for (const Unresolved& u : tensors.first(std::min(tensors.size(), kMostTensors))) {
-    bytes.resize(std::min(kLooked, *FileBytes(m, *u.tensor)));
+    bytes.resize(std::min(kLooked, *BytesAs(type, *u.tensor)));
     BONSAI_RETURN_IF_ERROR(source.ReadAt(u.tensor->offset, bytes));
     sample.Add(bytes);
   }
   return sample.Verdict();
 }
 
-std::string Names(std::span<const Meaning* const> some) {
+std::string Names(std::span<const quant::Type* const> some) {
   std::string names;
-  for (const Meaning* m : some) {
-    if (!names.empty()) names += m == some.back() ? " or " : ", ";
-    names += m->type;
+  for (const quant::Type* type : some) {
+    if (!names.empty()) names += type == some.back() ? " or " : ", ";
+    names += type->name;
   }
   return names;
 }
 
 /// The one meaning that fits, or why there is none.
-Result<const Meaning*> Decide(const ByteSource& source, uint32_t id, uint64_t alignment,
-                              std::span<const Unresolved> tensors) {
+Result<const quant::Type*> Decide(const ByteSource& source, uint32_t id, uint64_t alignment,
+                                  std::span<const Unresolved> tensors) {
   const std::string& first = tensors.front().tensor->name;
-  std::vector<const Meaning*> all, fitting, likely, possible;
-  for (const Meaning& m : kMeanings) {
-    if (m.id != id) continue;
-    all.push_back(&m);
-    if (FitsAll(m, tensors, alignment)) fitting.push_back(&m);
-  }
+  const std::vector<const quant::Type*> all = MeaningsOf(id);
+  std::vector<const quant::Type*> fitting, likely, possible;
+  for (const quant::Type* type : all)
+    if (FitsAll(*type, tensors, alignment)) fitting.push_back(type);
   if (fitting.empty())
     return Error(ErrorCode::kCorrupt,
                  "{}: type id {} (first used by tensor {}) may mean {}, but none of them fills the room between the "
                  "tensors; if you know which it is, name it with --weight-type",
                  source.name(), id, Quote(first), Names(all));
   if (fitting.size() == 1) return fitting.front();
-  for (const Meaning* m : fitting) {
-    BONSAI_ASSIGN(const Look look, LookAt(*m, source, tensors));
-    if (look == Look::kYes) likely.push_back(m);
-    if (look != Look::kNo) possible.push_back(m);
+  for (const quant::Type* type : fitting) {
+    BONSAI_ASSIGN(const Look look, LookAt(*type, source, tensors));
+    if (look == Look::kYes) likely.push_back(type);
+    if (look != Look::kNo) possible.push_back(type);
   }
   if (likely.size() == 1) return likely.front();
   if (likely.empty() && possible.size() == 1) return possible.front();
@@ -143,39 +140,36 @@ Result<const Meaning*> Decide(const ByteSource& source, uint32_t id, uint64_t al
 }
 
 /// The meaning that a user named, if it is one of this id.
-const Meaning* Named(uint32_t id, const std::string& weight_type) {
-  const quant::Type* type = quant::FindByName(weight_type);  // knows other spellings, too
-  for (const Meaning& m : kMeanings)
-    if (m.id == id && SameName(m.type, type != nullptr ? type->name : std::string_view(weight_type))) return &m;
+const quant::Type* Named(uint32_t id, const std::string& weight_type) {
+  const quant::Type* named = quant::FindByName(weight_type);  // knows other spellings, too
+  for (const quant::Type* type : MeaningsOf(id))
+    if (type == named || EqualIgnoringCase(type->name, weight_type)) return type;
   return nullptr;
 }
 
 }  // namespace
 
-bool IsAmbiguous(uint32_t id) {
-  return std::any_of(std::begin(kMeanings), std::end(kMeanings), [id](const Meaning& m) { return m.id == id; });
-}
+bool IsAmbiguous(uint32_t id) { return MeaningsOf(id).size() > 1; }
 
 Result<std::vector<uint64_t>> ResolveTypes(const ByteSource& source, uint32_t id, uint64_t alignment,
                                            const std::string& weight_type, std::span<const Unresolved> tensors) {
-  const Meaning* meaning = weight_type.empty() ? nullptr : Named(id, weight_type);
-  if (meaning == nullptr) {
-    BONSAI_ASSIGN(meaning, Decide(source, id, alignment, tensors));
+  const quant::Type* type = weight_type.empty() ? nullptr : Named(id, weight_type);
+  if (type == nullptr) {
+    BONSAI_ASSIGN(type, Decide(source, id, alignment, tensors));
   }
-  const quant::Type* type = quant::FindByName(meaning->type);
   std::vector<uint64_t> sizes;
   for (const Unresolved& u : tensors) {
     TensorInfo& t = *u.tensor;
-    if (type == nullptr)
+    if (type->decode == nullptr)
       return Error(ErrorCode::kUnsupported, "{}: tensor {} (byte {}): weight type {} ({}) is not supported",
-                   source.name(), Quote(t.name), t.offset, id, meaning->type);
-    const std::optional<uint64_t> bytes = FileBytes(*meaning, t);
+                   source.name(), Quote(t.name), t.offset, id, type->name);
+    const Result<uint64_t> bytes = BytesAs(*type, t);
     if (!bytes || *bytes > u.span)
       return Error(ErrorCode::kCorrupt, "{}: tensor {} (byte {}): it does not fit its room of {} bytes as {}",
-                   source.name(), Quote(t.name), t.offset, u.span, meaning->type);
-    t.stored = meaning->stored;
+                   source.name(), Quote(t.name), t.offset, u.span, type->name);
+    t.stored = NoteOf(*type).stored;
     sizes.push_back(*bytes);
-    if (id == kI2sId) {
+    if (IsI2s(*type)) {
       BONSAI_RETURN_IF_ERROR(ReadAsI2s(source, t));
       continue;
     }

@@ -170,11 +170,6 @@ Result<std::vector<uint64_t>> CheckTensors(const Metadata& metadata, const std::
   return sizes;
 }
 
-/// Bytes of a tensor in the file, of those that its rows have.
-uint64_t FileBytes(const GgufTensor& t, uint64_t bytes) {
-  return t.type->file_id == gguf::kI2sId ? gguf::I2sWriter::FileBytes(bytes) : bytes;
-}
-
 void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const std::vector<uint64_t>& sizes,
                     uint64_t alignment) {
   uint64_t offset = 0;
@@ -185,7 +180,7 @@ void PutTensorTable(Output& out, const std::vector<GgufTensor>& tensors, const s
     for (size_t d = t.shape.size(); d-- > 0;) out.Number<uint64_t>(t.shape[d]);
     out.Number(t.type->file_id);
     out.Number(offset);
-    offset += gguf::AlignUp(FileBytes(t, sizes[i]), alignment);
+    offset += gguf::AlignUp(gguf::FileBytes(*t.type, sizes[i]), alignment);
   }
 }
 
@@ -234,7 +229,7 @@ Status WriteGguf(const Metadata& metadata, const std::vector<GgufTensor>& tensor
   BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
   const GgufSink put = [&](std::span<const std::byte> piece) { return out.Put(piece), out.status(); };
   for (size_t i = 0; i < tensors.size(); i++) {
-    const bool i2s = tensors[i].type->file_id == gguf::kI2sId;
+    const bool i2s = gguf::IsI2s(*tensors[i].type);
     gguf::I2sWriter i2s_writer;
     const GgufSink emit = [&](std::span<const std::byte> piece) {
       return i2s ? i2s_writer.Put(piece, put) : put(piece);
@@ -254,7 +249,7 @@ Result<uint64_t> GgufBytes(const Metadata& metadata, const std::vector<GgufTenso
   BONSAI_ASSIGN(const Layout layout, PutHeader(out, metadata, tensors));
   out.Flush();
   for (size_t i = 0; i < tensors.size(); i++) {
-    const uint64_t size = FileBytes(tensors[i], layout.sizes[i]);
+    const uint64_t size = gguf::FileBytes(*tensors[i].type, layout.sizes[i]);
     if (size > (uint64_t{1} << 62) - bytes)
       return Error(ErrorCode::kInvalidArgument, "{}: its tensors have more than 2^62 bytes", metadata.source());
     bytes += gguf::AlignUp(size, layout.alignment);

@@ -1,13 +1,13 @@
 #include "formats/hf_tokenizer.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "formats/hf_patterns.h"
+#include "formats/hf_vocabulary.h"
 
 namespace bonsai::formats {
 namespace {
@@ -73,17 +73,19 @@ class Reader {
   ErrorValue Unsupported(std::string_view what) const {
     return Error(ErrorCode::kUnsupported, "{}: {}", Path("tokenizer.json"), what);
   }
+  Status In(std::string_view file, const Status& status) const {
+    return status ? status : Status(status.error().WithPrefix(Path(file)));
+  }
   /// null for a file that is not there.
   Result<Json> Parse(std::string_view file, const std::optional<std::string>& text) const {
     if (!text) return Result<Json>(Json());
     return ParseJson(Path(file), *text);
   }
 
-  Status AddToken(std::string_view file, std::string_view text, const Json& id, int64_t type);
+  Status AddToken(std::string_view file, std::string_view text, const Json& id, HfTokenType type);
   Status AddAdded(std::string_view file, const Json& token, const Json& id);
   Status AddVocabulary(std::string_view file, const Json* vocabulary);
   Status ReadTokenizerJson();
-  Status AddMerge(std::string_view file, std::string text);
   Status ReadMerges(const Json* merges);
   Status ReadByteLevel(const Json& doc, const Json& model);
   Status ReadSentencePiece(const Json& doc);
@@ -94,45 +96,24 @@ class Reader {
   Status ReadAddedTokensDecoder();
   Result<std::vector<int64_t>> SpecialIds(const char* kind) const;
   Result<std::vector<int64_t>> IdsIn(std::string_view file, const Json& config, const char* kind) const;
-  std::vector<double> Scores() const;
   std::string_view ChatTemplate() const;
 
   const HfTokenizerFiles& files_;
   const int64_t rows_;
   Json config_, generation_, special_map_, model_config_;
-
-  struct Token {
-    std::string text;
-    int64_t type = kHfUnused;
-    bool present = false;
-  };
-  std::vector<Token> tokens_;
-  std::map<std::string, int64_t, std::less<>> ids_;
-  std::vector<std::string> merges_;
+  HfVocabulary vocabulary_;
   std::string pre_ = "default", unknown_, template_bos_, template_eos_;
   bool sentencepiece_ = false, space_prefix_ = false;
 };
 
-Status Reader::AddToken(std::string_view file, std::string_view text, const Json& id, int64_t type) {
+Status Reader::AddToken(std::string_view file, std::string_view text, const Json& id, HfTokenType type) {
   const int64_t most = rows_ > 0 ? std::min(rows_, kMostIds) : kMostIds;
   const int64_t i = id.is_number_integer() ? id.get<int64_t>() : -1;
   if (i < 0 || i >= most) {
     return Corrupt(file, fmt::format("token {} has id {}; expected 0 to {}{}", Quote(text), Quote(id.dump()), most - 1,
                                      rows_ > 0 ? ", the last row of the embedding" : ""));
   }
-  const auto at = ids_.emplace(text, i).first;
-  if (at->second != i) {
-    return Corrupt(file, fmt::format("token {} has the ids {} and {}", Quote(text), at->second, i));
-  }
-  if (i >= static_cast<int64_t>(tokens_.size())) tokens_.resize(static_cast<size_t>(i) + 1);
-  Token& token = tokens_[static_cast<size_t>(i)];
-  if (token.present && token.text != text) {
-    return Corrupt(file, fmt::format("tokens {} and {} have the id {}", Quote(token.text), Quote(text), i));
-  }
-  token.text = text;
-  token.type = type;
-  token.present = true;
-  return {};
+  return In(file, vocabulary_.Add(text, i, type));
 }
 
 Status Reader::AddAdded(std::string_view file, const Json& token, const Json& id) {
@@ -149,7 +130,7 @@ Status Reader::AddVocabulary(std::string_view file, const Json* vocabulary) {
   for (const auto& [text, id] : vocabulary->items()) {
     BONSAI_RETURN_IF_ERROR(AddToken(file, text, id, kHfNormal));
     // Ours, for an id that nobody has (see the header).
-    if (text == fmt::format("[PAD{}]", id.get<int64_t>())) tokens_[id.get<size_t>()].type = kHfUnused;
+    if (text == fmt::format("[PAD{}]", id.get<int64_t>())) vocabulary_.SetType(id.get<int64_t>(), kHfUnused);
   }
   return {};
 }
@@ -198,23 +179,13 @@ Status Reader::ReadTokenizerJson() {
   return ReadTemplate(doc);
 }
 
-/// GGUF's merges are text with one space, so a token with a space in it cannot be part of one.
-Status Reader::AddMerge(std::string_view file, std::string text) {
-  const size_t space = text.find(' ');
-  if (space == 0 || space >= text.size() - 1 || text.find(' ', space + 1) != std::string::npos) {
-    return Corrupt(file, fmt::format("merge {} is not two tokens with a space between them", merges_.size()));
-  }
-  merges_.push_back(std::move(text));
-  return {};
-}
-
 Status Reader::ReadMerges(const Json* merges) {
   constexpr std::string_view kFile = "tokenizer.json";
   if (merges == nullptr || !merges->is_array()) return Corrupt(kFile, "has no list model.merges");
   for (const Json& merge : *merges) {
     const bool pair = merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
-    BONSAI_RETURN_IF_ERROR(
-        AddMerge(kFile, pair ? fmt::format("{} {}", Text(&merge[0]), Text(&merge[1])) : std::string(Text(&merge))));
+    std::string text = pair ? fmt::format("{} {}", Text(&merge[0]), Text(&merge[1])) : std::string(Text(&merge));
+    BONSAI_RETURN_IF_ERROR(In(kFile, vocabulary_.AddMerge(std::move(text))));
   }
   return {};
 }
@@ -279,11 +250,7 @@ Status Reader::ReadSentencePiece(const Json& doc) {
     return Unsupported(fmt::format("normalizer {} with pre-tokenizer {} is not supported with byte_fallback",
                                    TypesOf(normalizers), TypesOf(stages)));
   }
-  for (Token& token : tokens_) {
-    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
-    const std::string& t = token.text;
-    if (t.size() == 6 && t.starts_with("<0x") && is_hex(t[3]) && is_hex(t[4]) && t[5] == '>') token.type = kHfByte;
-  }
+  vocabulary_.MarkBytes();
   return {};
 }
 
@@ -293,7 +260,7 @@ Status Reader::ReadMetaspace(const Json& stage) {
   space_prefix_ |= scheme != nullptr ? Text(scheme) != "never" : Flag(Get(&stage, "add_prefix_space"), true);
   if (!Flag(Get(&stage, "split"), true)) return {};
   // Words are split from each other before they are merged. It is all the same when no token spans two words.
-  for (const auto& [text, id] : ids_) {
+  for (const auto& [text, id] : vocabulary_.ids()) {
     if (text.find(kHfSpace, 1) != std::string::npos) {
       return Unsupported(fmt::format("pre-tokenizer Metaspace with split is not supported (token {} spans words)", id));
     }
@@ -351,7 +318,7 @@ Status Reader::ReadVocabAndMerges() {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.starts_with("#version")) continue;
-    BONSAI_RETURN_IF_ERROR(AddMerge("merges.txt", std::string(line)));
+    BONSAI_RETURN_IF_ERROR(In("merges.txt", vocabulary_.AddMerge(std::string(line))));
   }
   BONSAI_ASSIGN(const Json added, Parse("added_tokens.json", files_.added_tokens_json));
   std::set<std::string_view> special;
@@ -363,7 +330,7 @@ Status Reader::ReadVocabAndMerges() {
     for (const Json& token : *more) special.insert(TokenText(&token));
   }
   for (const std::string_view text : special) {  // GPT-2's is in vocab.json
-    if (const auto at = ids_.find(text); at != ids_.end()) tokens_[static_cast<size_t>(at->second)].type = kHfControl;
+    if (const int64_t id = vocabulary_.Find(text); id >= 0) vocabulary_.SetType(id, kHfControl);
   }
   for (const auto& [text, id] : added.items()) {
     BONSAI_RETURN_IF_ERROR(
@@ -391,9 +358,9 @@ Result<std::vector<int64_t>> Reader::IdsIn(std::string_view file, const Json& co
   std::vector<int64_t> ids;
   if (value == nullptr) return ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
-    if (!id.is_number_integer() || id.get<int64_t>() >= static_cast<int64_t>(tokens_.size())) {
-      return Corrupt(
-          file, fmt::format("{} is {}; expected the id of a token, below {}", key, Quote(id.dump()), tokens_.size()));
+    if (!id.is_number_integer() || id.get<int64_t>() >= vocabulary_.size()) {
+      return Corrupt(file, fmt::format("{} is {}; expected the id of a token, below {}", key, Quote(id.dump()),
+                                       vocabulary_.size()));
     }
     if (id.get<int64_t>() >= 0) ids.push_back(id.get<int64_t>());
   }
@@ -414,28 +381,12 @@ Result<std::vector<int64_t>> Reader::SpecialIds(const char* kind) const {
                                          : std::string_view()}};
   for (const auto& [file, text] : texts) {
     if (text.empty()) continue;
-    const auto at = ids_.find(text);
-    if (at != ids_.end()) return std::vector<int64_t>{at->second};
+    if (const int64_t id = vocabulary_.Find(text); id >= 0) return std::vector<int64_t>{id};
     // Many name a padding token that their vocabulary lacks; nothing here pads.
     if (name != "pad") return Corrupt(file, fmt::format("{} is {}, which is no token", key, Quote(text)));
   }
   if (!generation.empty()) return generation;
   return IdsIn("config.json", model_config_, kind);
-}
-
-/// Of the first merge that makes a token: 0, −1, −2 and so on; lower than all for other text, 0 for what is no text.
-std::vector<double> Reader::Scores() const {
-  const auto none = -static_cast<double>(merges_.size());
-  std::vector<double> scores;
-  for (const Token& t : tokens_) scores.push_back(t.type == kHfNormal ? none : 0);
-  std::string joined;
-  for (size_t i = merges_.size(); i-- > 0;) {
-    const size_t space = merges_[i].find(' ');
-    joined.assign(merges_[i], 0, space).append(merges_[i], space + 1, std::string::npos);
-    if (const auto at = ids_.find(joined); at != ids_.end())
-      scores[static_cast<size_t>(at->second)] = -static_cast<double>(i);
-  }
-  return scores;
 }
 
 std::string_view Reader::ChatTemplate() const {
@@ -452,31 +403,13 @@ Status Reader::Emit(Metadata& m) {
   if (rows_ > kMostIds) {
     return Error(ErrorCode::kCorrupt, "{}: an embedding of {} rows; at most {}", files_.name, rows_, kMostIds);
   }
-  tokens_.resize(std::max(tokens_.size(), static_cast<size_t>(std::max<int64_t>(rows_, 0))));
-  StringList texts, merges;
-  std::vector<int64_t> types;
-  for (size_t i = 0; i < tokens_.size(); i++) {
-    Token& t = tokens_[i];
-    if (!t.present) t.text = fmt::format("[PAD{}]", i);
-    while (!t.present && !ids_.emplace(t.text, static_cast<int64_t>(i)).second) t.text += '_';
-    texts.Add(t.text);
-    types.push_back(t.type);
-  }
-  for (const std::string& merge : merges_) merges.Add(merge);
-
+  vocabulary_.FillUp(rows_);
   const auto add = [&](std::string_view key, ValueKind kind, auto data) {
     return m.Add(fmt::format("tokenizer.ggml.{}", key), {.kind = kind, .data = std::move(data)});
   };
-  const auto add_array = [&](std::string_view key, ValueKind element, Array data) {
-    return m.Add(fmt::format("tokenizer.ggml.{}", key),
-                 {.kind = ValueKind::kArray, .element = element, .data = std::move(data)});
-  };
   BONSAI_RETURN_IF_ERROR(add("model", ValueKind::kString, std::string(sentencepiece_ ? "llama" : "gpt2")));
   BONSAI_RETURN_IF_ERROR(add("pre", ValueKind::kString, pre_));
-  BONSAI_RETURN_IF_ERROR(add_array("tokens", ValueKind::kString, std::move(texts)));
-  BONSAI_RETURN_IF_ERROR(add_array("token_type", ValueKind::kI32, std::move(types)));
-  if (sentencepiece_) BONSAI_RETURN_IF_ERROR(add_array("scores", ValueKind::kF32, Scores()));
-  BONSAI_RETURN_IF_ERROR(add_array("merges", ValueKind::kString, std::move(merges)));
+  BONSAI_RETURN_IF_ERROR(vocabulary_.Emit(m, sentencepiece_));
   if (sentencepiece_) BONSAI_RETURN_IF_ERROR(add("add_space_prefix", ValueKind::kBool, int64_t{space_prefix_}));
 
   const std::pair<const char*, const char*> kinds[] = {
@@ -486,7 +419,8 @@ Status Reader::Emit(Metadata& m) {
     if (ids.empty()) continue;
     BONSAI_RETURN_IF_ERROR(add(fmt::format("{}_token_id", key), ValueKind::kU32, ids[0]));
     if (ids.size() == 1 || key != std::string_view("eos")) continue;
-    BONSAI_RETURN_IF_ERROR(add_array("eos_token_ids", ValueKind::kU32, std::move(ids)));
+    BONSAI_RETURN_IF_ERROR(m.Add("tokenizer.ggml.eos_token_ids",
+                                 {.kind = ValueKind::kArray, .element = ValueKind::kU32, .data = std::move(ids)}));
   }
   const std::pair<const char*, bool> flags[] = {{"add_bos_token", !template_bos_.empty()},
                                                 {"add_eos_token", !template_eos_.empty()}};

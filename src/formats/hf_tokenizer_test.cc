@@ -339,27 +339,28 @@ TEST(HfTokenizer, WritesWhatItReads) {
   ExpectSameAfterWriting(Read(Files(doc), 12));
 }
 
-// Scores only, as most GGUF files have them: the merges are those that the scores imply.
+// Scores only, as most GGUF files have them: the merges are those that the scores imply, none of them with the
+// user-defined token.
 TEST(HfTokenizer, WritesMergesOfScores) {
   Metadata m("m");
   const auto add = [&](const std::string& key, ValueKind kind, auto data) {
     ASSERT_TRUE(m.Add("tokenizer.ggml." + key, {.kind = kind, .element = ValueKind::kI32, .data = std::move(data)}));
   };
   StringList tokens;
-  for (const char* t : {"<unk>", "a", "b", "ab", "ba", "aba", "</s>"}) tokens.Add(t);
+  for (const char* t : {"<unk>", "a", "b", "ab", "ba", "aba", "</s>", "bb", "bba"}) tokens.Add(t);
   add("model", ValueKind::kString, std::string("llama"));
   add("tokens", ValueKind::kArray, Array(std::move(tokens)));
-  add("token_type", ValueKind::kArray, Array(Ints{2, 1, 1, 1, 1, 1, 3}));
-  add("scores", ValueKind::kArray, Array(std::vector<double>{0, -9, -9, -2, -1, -3, 0}));
+  add("token_type", ValueKind::kArray, Array(Ints{2, 1, 1, 1, 1, 1, 3, 4, 1}));
+  add("scores", ValueKind::kArray, Array(std::vector<double>{0, -9, -9, -2, -1, -3, 0, -4, -5}));
   add("unknown_token_id", ValueKind::kU32, int64_t{0});
   add("eos_token_id", ValueKind::kU32, int64_t{6});
   add("eot_token_id", ValueKind::kU32, int64_t{1});
   const auto files = WriteHfTokenizer(m);
   ASSERT_TRUE(files.ok()) << files.error().message();
   const Metadata back = Read(*files);
-  EXPECT_EQ(StringsOf(back, "merges"), (Strings{"b a", "a b", "a ba", "ab a"}));
-  EXPECT_EQ(**back.GetFloats("tokenizer.ggml.scores"), (std::vector<double>{0, -4, -4, -1, 0, -2, 0}));
-  EXPECT_EQ(IntsOf(back, "token_type"), (Ints{2, 1, 1, 1, 1, 1, 3}));
+  EXPECT_EQ(StringsOf(back, "merges"), (Strings{"b a", "a b", "a ba", "ab a", "b ba"}));
+  EXPECT_EQ(**back.GetFloats("tokenizer.ggml.scores"), (std::vector<double>{0, -5, -5, -1, 0, -2, 0, 0, -4}));
+  EXPECT_EQ(IntsOf(back, "token_type"), (Ints{2, 1, 1, 1, 1, 1, 3, 4, 1}));
   EXPECT_EQ(IntsOf(back, "eos_token_ids"), (Ints{6, 1}));
   EXPECT_FALSE(*back.GetBool("tokenizer.ggml.add_bos_token"));  // there is none
 }

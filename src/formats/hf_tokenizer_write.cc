@@ -139,7 +139,7 @@ Result<std::vector<std::string>> Writer::MergesOfScores() const {
                  scores->size(), tokens_->size());
   }
   const auto is_text = [&](size_t i) {
-    return (types_[i] <= kHfNormal || types_[i] == kHfUserDefined) && (*tokens_)[i].find(' ') == std::string_view::npos;
+    return types_[i] <= kHfNormal && (*tokens_)[i].find(' ') == std::string_view::npos;
   };
   std::map<std::string_view, size_t> ids;
   std::vector<size_t> order;

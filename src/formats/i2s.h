@@ -15,9 +15,15 @@
 
 namespace bonsai::formats::gguf {
 
-inline constexpr uint32_t kI2sId = 36;
 /// TensorInfo::stored of such tensors.
 inline constexpr std::string_view kI2sStored = "I2_S, layout of the BitNet converter";
+
+/// Whether a type's rows are those of I2_S, which files do not hold as blocks.
+inline bool IsI2s(const quant::Type& type) { return type.ggml_id == quant::kPrivateIds + 36; }
+/// Bytes in a file of a tensor whose rows have `bytes`.
+inline uint64_t FileBytes(const quant::Type& type, uint64_t bytes) {
+  return IsI2s(type) ? bytes / 36 * 32 + 32 : bytes;
+}
 
 /// Sets type, bytes and reader of a tensor whose name, shape (rows of whole blocks of 128) and offset are set. Its rows
 /// come as PQ2_0 when fp16 holds the scale exactly, so that they run on its kernels, else as I2_S with a float scale
@@ -28,8 +34,6 @@ Status ReadAsI2s(const ByteSource& source, TensorInfo& tensor);
 class I2sWriter {
  public:
   using Sink = std::function<Status(std::span<const std::byte>)>;
-  /// Bytes of a tensor in a file, of as many weights as fill `bytes` of blocks.
-  static uint64_t FileBytes(uint64_t bytes) { return bytes / 36 * 32 + 32; }
   /// Passes on the codes of blocks, given in any pieces. kUnsupported when scales differ: the file holds one.
   Status Put(std::span<const std::byte> blocks, const Sink& sink);
   /// The scale and the padding, at the end.

@@ -69,6 +69,26 @@ Result<std::vector<float>> ReadFloats(const formats::ModelFile& file, const form
   return values;
 }
 
+/// Device::LoadMatrix, whose errors name the file and the tensor: those of `read` do so already.
+Result<std::unique_ptr<kernels::Matrix>> LoadMatrix(kernels::Device& device, const kernels::MatrixSpec& spec,
+                                                    const formats::ModelFile& file, const formats::TensorInfo& t,
+                                                    const kernels::ReadRowsFn& read) {
+  std::mutex mutex;  // of `reading`
+  Status reading;
+  const auto remember = [&](int64_t row, int64_t rows, std::span<std::byte> out) {
+    Status status = read(row, rows, out);
+    if (!status) {
+      const std::lock_guard lock(mutex);
+      reading = status;
+    }
+    return status;
+  };
+  auto matrix = device.LoadMatrix(spec, remember);
+  if (matrix) return matrix;
+  if (!reading) return reading.error();
+  return matrix.error().WithPrefix(fmt::format("{}: tensor '{}'", file.name(), t.name));
+}
+
 /// The activation buffers of a config: the one list that allocation and the memory plan share.
 struct TensorShape {
   std::unique_ptr<kernels::Tensor> Scratch::*where;
@@ -236,7 +256,7 @@ Status Model::LoadWeights(const formats::ModelFile& file, const LoadOptions& opt
         return Error(ErrorCode::kCancelled, "{}: loading was cancelled", file.name());
       return {};
     };
-    BONSAI_ASSIGN(*slot.matrix, device_.LoadMatrix(SpecOf(slot, *t), read));
+    BONSAI_ASSIGN(*slot.matrix, LoadMatrix(device_, SpecOf(slot, *t), file, *t, read));
   }
   return DivideSpeeds(file.name(), weights_.rope_factors, rope_.inv_freq);
 }

@@ -64,6 +64,7 @@ kernels::KvSpec KvSpecOf(const Config& config, kernels::KvType k, kernels::KvTyp
 /// Weights and scratch of one model. Driven by one thread at a time; dies before its device.
 class Model {
  public:
+  /// Errors name the file, and the tensor that they are about.
   static Result<std::unique_ptr<Model>> Load(const formats::ModelFile& file, kernels::Device& device,
                                              const LoadOptions& options);
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -279,6 +280,22 @@ TEST(ModelTest, VectorsWithoutSenseAreNamed) {
   EXPECT_EQ(LoadWith(llama, "rope_freqs.weight", 8), "");
 }
 
+// The device says what is wrong with a matrix, and does not know which it is.
+TEST(ModelTest, AMatrixThatTheDeviceRefusesIsNamed) {
+  std::string bytes = test::BuildGguf({.d_model = 256, .k_width = 64, .v_width = 64, .type = "TQ1_0"});
+  const auto clean = test::OpenBytes(bytes);
+  ASSERT_TRUE(clean);
+  const formats::TensorInfo t = *(*clean)->FindTensor("blk.1.ffn_up.weight");
+  std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(t.offset), t.bytes, '\xff');  // scales that are no numbers
+  const auto file = test::OpenBytes(bytes);
+  const auto device = Cpu(kernels::ActType::kI8);
+  const auto model = Model::Load(**file, *device, {.max_rows = 8});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code(), ErrorCode::kCorrupt);
+  EXPECT_TRUE(model.error().message().starts_with("test.gguf: tensor 'blk.1.ffn_up.weight': row "))
+      << model.error().message();
+}
+
 TEST(ModelTest, ThePlanIsWhatIsHeld) {
   const std::string bytes = test::BuildGguf({.tied = false});
   const auto file = test::OpenBytes(bytes);
@@ -311,6 +328,7 @@ TEST(ModelTest, LoadingReportsProgressAndCanBeCancelled) {
       Model::Load(**file, *device, {.max_rows = 8, .progress = [](uint64_t, uint64_t) { return false; }});
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code(), ErrorCode::kCancelled);
+  EXPECT_EQ(cancelled.error().message(), "test.gguf: loading was cancelled");
 }
 
 }  // namespace

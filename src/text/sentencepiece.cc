@@ -196,11 +196,10 @@ class Loader {
     for (size_t i = 0; i < texts.size(); i++) {
       const auto id = static_cast<int32_t>(i);
       const TokenType type = v.type(id);
-      // Control tokens must never come out of what a user types; the other types are no text. A real space cannot
-      // come in: it is U+2581 by then.
-      const bool mergeable =
-          (type == TokenType::kNormal || type == TokenType::kUndefined || type == TokenType::kUserDefined) &&
-          texts[i].find(' ') == std::string_view::npos && IsUtf8(texts[i]);
+      // Added tokens are found as they stand, before anything is merged, and must never come out of what a user types;
+      // the other types are no text. A real space cannot come in: it is U+2581 by then.
+      const bool mergeable = (type == TokenType::kNormal || type == TokenType::kUndefined) &&
+                             texts[i].find(' ') == std::string_view::npos && IsUtf8(texts[i]);
       list_.Add(mergeable ? FromSpaces(texts[i], storage) : std::string_view());
       const std::string_view text = list_[i];
       if (text.empty()) continue;
