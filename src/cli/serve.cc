@@ -37,7 +37,7 @@ struct Flags {
   ModelOption model;
   EngineFlags engine;
   SamplingFlags sampling;
-  std::vector<std::string> hosts, allowed_hosts, api_keys;
+  std::vector<std::string> hosts, allowed_hosts, allowed_origins, api_keys;
   uint16_t port = 8080;
   std::string api_key_file, ssl_key_file, ssl_cert_file, alias, log_format = "auto";
   int32_t parallel = 8, max_queue = 64, max_tokens = -1, reasoning_budget = -1;
@@ -60,6 +60,9 @@ void Flags::AddTo(CLI::App& app) {
   app.add_flag("--no-auth", no_auth, "Listen on an address that others can reach without asking for a key");
   app.add_option("--allowed-host", allowed_hosts, "Name under which the server may be reached; may be repeated")
       ->type_name("NAME");
+  app.add_option("--allowed-origin", allowed_origins,
+                 "Origin of another web page that may use the server, as https://app.example; may be repeated")
+      ->type_name("ORIGIN");
   app.add_option("--ssl-key-file", ssl_key_file, "TLS: private key, PEM")->type_name("PATH");
   app.add_option("--ssl-cert-file", ssl_cert_file, "TLS: certificate chain, PEM")->type_name("PATH");
   app.add_option("-a,--alias", alias, "The model's name in the API (default: the file's)")->type_name("NAME");
@@ -282,15 +285,16 @@ Status Serve(const Flags& f) {
 
   const EndSignals signals;                // before any thread starts
   std::unique_ptr<engine::BatchEngine> e;  // outlives the service, whose workers may still be busy with it
-  server::Service service({.model_name = NameOf(f, *file),
-                           .version = BONSAI_VERSION,
-                           .guard = {.keys = server::ApiKeys(keys), .allowed_hosts = f.allowed_hosts},
-                           .metrics = f.metrics,
-                           .slots = !f.no_slots,
-                           .reasoning_budget = f.reasoning_budget,
-                           .timeout = seconds(f.timeout),
-                           .log_content = f.log_content,
-                           .log = [&log](const server::RequestRecord& record) { log.Request(record); }});
+  server::Service service(
+      {.model_name = NameOf(f, *file),
+       .version = BONSAI_VERSION,
+       .guard = {.keys = server::ApiKeys(keys), .allowed_hosts = f.allowed_hosts, .allowed_origins = f.allowed_origins},
+       .metrics = f.metrics,
+       .slots = !f.no_slots,
+       .reasoning_budget = f.reasoning_budget,
+       .timeout = seconds(f.timeout),
+       .log_content = f.log_content,
+       .log = [&log](const server::RequestRecord& record) { log.Request(record); }});
   BONSAI_ASSIGN(const auto listener,
                 server::Listener::Start(listen, [&service](const auto& exchange) { service.Handle(exchange); }));
   const std::vector<std::string> urls = Urls(*listener, !f.ssl_cert_file.empty());

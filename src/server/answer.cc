@@ -82,9 +82,9 @@ class Answer : public std::enable_shared_from_this<Answer> {
 
   void BeginStream() {
     began_ = true;
-    call_.exchange->Begin({.content_type = "text/event-stream",
-                           .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}},
-                           .heartbeat = ": still here\n\n"});
+    call_.Begin({.content_type = "text/event-stream",
+                 .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}},
+                 .heartbeat = ": still here\n\n"});
     for (size_t i = 0; plan_.chat && i < parts_.size(); i++)
       WriteChunk({{"index", i},
                   {"delta", {{"role", "assistant"}, {"content", ""}}},
@@ -167,7 +167,7 @@ class Answer : public std::enable_shared_from_this<Answer> {
       call_.exchange->Write("data: " + r.body + "\n\n");
       call_.exchange->End();
     } else {
-      call_.exchange->Respond(std::move(r));
+      call_.Respond(std::move(r));
     }
     LogEnd(status, error.message);
   }
@@ -190,7 +190,7 @@ class Answer : public std::enable_shared_from_this<Answer> {
       for (const Part& part : parts_) whole["choices"].push_back(part.choice->Whole());
       whole["usage"] = Usage();
       whole["timings"] = Timings();
-      call_.exchange->Respond(JsonResponse(whole));
+      call_.Respond(JsonResponse(whole));
     }
     LogEnd(200);
   }

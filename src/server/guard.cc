@@ -64,6 +64,21 @@ bool SameOrigin(std::string_view origin, std::string_view host) {
   return false;
 }
 
+bool FromAllowedOrigin(const Request& request, const GuardOptions& options) {
+  const std::string_view origin = request.Header("origin");
+  return !origin.empty() && !request.Repeats("origin") &&
+         std::any_of(options.allowed_origins.begin(), options.allowed_origins.end(),
+                     [&](const std::string& allowed) { return EqualIgnoringCase(allowed, origin); });
+}
+
+/// What a browser may put into a header list; anything else is not repeated in an answer.
+bool IsHeaderList(std::string_view s) {
+  return s.size() <= 2048 && std::all_of(s.begin(), s.end(), [](char c) {
+           return IsDigit(c) || (ToLower(c) >= 'a' && ToLower(c) <= 'z') || c == '-' || c == '_' || c == ',' ||
+                  c == ' ';
+         });
+}
+
 std::string_view KeyOf(const Request& request) {
   const std::string_view authorization = request.Header("authorization");
   constexpr std::string_view kBearer = "bearer ";
@@ -86,6 +101,23 @@ bool ApiKeys::Has(std::string_view key) const {
   return found != 0;
 }
 
+Headers CorsHeaders(const Request& request, const GuardOptions& options) {
+  if (!FromAllowedOrigin(request, options)) return {};
+  Headers headers = {{"Access-Control-Allow-Origin", std::string(request.Header("origin"))}, {"Vary", "Origin"}};
+  if (!IsPreflight(request, options)) return headers;
+  headers.emplace_back("Access-Control-Allow-Methods", "GET, POST");
+  headers.emplace_back("Access-Control-Max-Age", "86400");
+  // All that it asks for: what counts is the key. "*" would leave out Authorization.
+  if (const auto wanted = request.Header("access-control-request-headers"); !wanted.empty() && IsHeaderList(wanted))
+    headers.emplace_back("Access-Control-Allow-Headers", std::string(wanted));
+  return headers;
+}
+
+bool IsPreflight(const Request& request, const GuardOptions& options) {
+  return request.method == "OPTIONS" && !request.Header("access-control-request-method").empty() &&
+         FromAllowedOrigin(request, options);
+}
+
 std::string CallerOf(const Request& request) {
   const std::string_view key = KeyOf(request);
   return key.empty() ? "" : Digest(key);
@@ -99,7 +131,8 @@ std::optional<Response> Refuse(const Request& request, const GuardOptions& optio
                        .message = "this Host is not served here; use an IP address or localhost, or start the server "
                                   "with --allowed-host NAME"});
   const std::string_view origin = request.Header("origin");
-  if (request.Repeats("origin") || (!origin.empty() && !SameOrigin(origin, host)))
+  const bool foreign = !origin.empty() && !SameOrigin(origin, host) && !FromAllowedOrigin(request, options);
+  if (request.Repeats("origin") || foreign)
     return ToResponse({.status = 403, .message = "requests from other web pages are refused"});
   if (open || options.keys.empty() || options.keys.Has(KeyOf(request))) return std::nullopt;
   Response refusal = ToResponse({.status = 401, .message = "an API key is needed: send 'Authorization: Bearer KEY'"});

@@ -54,6 +54,33 @@ TEST(GuardTest, AKeyOpens) {
   EXPECT_EQ(StatusOf({host}, {.keys = ApiKeys({""})}), 200);  // no key at all
 }
 
+TEST(GuardTest, OtherPagesOnlyWhenAsked) {
+  const GuardOptions o{.allowed_origins = {"https://app.example"}};
+  const Headers good = {{"host", "localhost:8080"}, {"origin", "https://app.example"}};
+  EXPECT_EQ(StatusOf(good, {}), 403);
+  EXPECT_EQ(StatusOf(good, o), 200);
+  EXPECT_EQ(StatusOf({good[0], {"origin", "https://app.example.evil"}}, o), 403);
+  EXPECT_EQ(StatusOf({good[0], {"origin", "null"}}, o), 403);
+  EXPECT_EQ(StatusOf({good[0], good[1], good[1]}, o), 403);  // twice
+  EXPECT_EQ(StatusOf({{"host", "evil.example"}, good[1]}, o), 403);
+
+  Request r{.method = "POST", .path = "/v1/models", .headers = good};
+  EXPECT_EQ(CorsHeaders(r, o), (Headers{{"Access-Control-Allow-Origin", "https://app.example"}, {"Vary", "Origin"}}));
+  EXPECT_EQ(CorsHeaders(r, {}), Headers());
+  EXPECT_FALSE(IsPreflight(r, o));
+  r.method = "OPTIONS";
+  EXPECT_FALSE(IsPreflight(r, o));
+  r.headers.emplace_back("access-control-request-method", "POST");
+  EXPECT_TRUE(IsPreflight(r, o));
+  EXPECT_FALSE(IsPreflight(r, {}));
+  EXPECT_EQ(CorsHeaders(r, o).size(), 4u);
+  r.headers.emplace_back("access-control-request-headers", "authorization, x-stainless-os");
+  EXPECT_EQ(CorsHeaders(r, o).back(),
+            (std::pair<std::string, std::string>("Access-Control-Allow-Headers", "authorization, x-stainless-os")));
+  r.headers.back().second = "x\r\nset-cookie: y";
+  EXPECT_EQ(CorsHeaders(r, o).size(), 4u);
+}
+
 TEST(GuardTest, ErrorsHaveOpenAisForm) {
   const Response r = ToResponse({.status = 404, .message = "no \"such\" \xff path"});
   EXPECT_EQ(r.status, 404);

@@ -23,6 +23,16 @@ Response Loading() {
 
 }  // namespace
 
+void Call::Respond(Response response) const {
+  response.headers.insert(response.headers.end(), headers.begin(), headers.end());
+  exchange->Respond(std::move(response));
+}
+
+void Call::Begin(Response head) const {
+  head.headers.insert(head.headers.end(), headers.begin(), headers.end());
+  exchange->Begin(std::move(head));
+}
+
 Service::Service(ServiceOptions options)
     : options_(std::move(options)), started_at_(std::time(nullptr)), workers_(kWorkers, kMaxJobs) {}
 
@@ -40,12 +50,14 @@ void Service::Start(const ServedModel& model) {
 }
 
 void Service::Handle(const std::shared_ptr<Exchange>& exchange) {
-  const Call call{exchange, Clock::now()};
   const Request& request = exchange->request();
+  const Call call{exchange, Clock::now(), CorsHeaders(request, options_.guard)};
   std::string allowed;
   const Route* route = FindRoute(request.method, request.path, allowed);
-  if (auto refusal = Refuse(request, options_.guard, route != nullptr && route->open))
+  const bool preflight = IsPreflight(request, options_.guard);  // browsers send no key with it
+  if (auto refusal = Refuse(request, options_.guard, preflight || (route != nullptr && route->open)))
     return Reply(call, std::move(*refusal));
+  if (preflight) return Reply(call, {.status = 204});
   if (route == nullptr && allowed.empty())
     return Reply(call, ToResponse({.status = 404, .message = "there is no such path; GET /health is one"}));
   if (route == nullptr) {
@@ -85,7 +97,7 @@ void Service::Reply(const Call& call, Response response) {
   RequestRecord record = RecordOf(call);
   record.status = response.status;
   if (options_.log_content) record.answered = response.body;
-  call.exchange->Respond(std::move(response));
+  call.Respond(std::move(response));
   Log(std::move(record));
 }
 

@@ -56,7 +56,10 @@ using Clock = std::chrono::steady_clock;
 struct Call {
   std::shared_ptr<Exchange> exchange;
   Clock::time_point start;
+  Headers headers;  ///< For every answer: CorsHeaders.
   const Request& request() const { return exchange->request(); }
+  void Respond(Response response) const;
+  void Begin(Response head) const;
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
 };
 
