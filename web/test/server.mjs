@@ -37,12 +37,14 @@ export async function startServer({ flags = [], key = '' } = {}) {
     });
     ended.then((code) => reject(new Error(`bonsai serve ended with ${code}:\n${log.join('\n')}`)));
   });
-  const stop = async () => {
-    child.kill('SIGTERM');
+  const stop = async (signal = 'SIGTERM') => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
     const code = await ended;
     process.off('exit', kill);
     rmSync(folder, { recursive: true });
-    if (code !== 0) throw new Error(`bonsai serve ended with ${code}:\n${log.slice(-20).join('\n')}`);
+    if (code !== 0 && signal === 'SIGTERM')
+      throw new Error(`bonsai serve ended with ${code}:\n${log.slice(-20).join('\n')}`);
   };
   const { urls } = await ready.catch((error) => {
     rmSync(folder, { recursive: true });
