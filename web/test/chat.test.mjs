@@ -74,6 +74,26 @@ test('an answer, and what it cost', async () => {
   assert.equal((await api.server.post('tokenize', { content: prompt })).tokens.length, prompt_tokens);
 });
 
+test('fields that are null are absent, and those that change nothing here are taken', async () => {
+  const names = [
+    'max_tokens',
+    'n',
+    'stop',
+    'temperature',
+    'top_p',
+    'tools',
+    'tool_choice',
+    'logprobs',
+    'stream',
+    'seed',
+  ];
+  const absent = Object.fromEntries([...names, 'response_format', 'logit_bias'].map((name) => [name, null]));
+  const known = { user: 'ann', store: false, metadata: { a: 'b' }, service_tier: 'auto', verbosity: 'low' };
+  const format = { response_format: { type: 'text' }, modalities: ['text'], reasoning_effort: 'low', tools: [] };
+  for (const fields of [absent, known, format])
+    assert.equal((await api.chat('hello', fields)).choices[0].message.content, HELLO);
+});
+
 test('every role, and content in parts', async () => {
   const messages = [
     { role: 'developer', content: 'Be brief.' },

@@ -89,6 +89,14 @@ test('streamed calls: a head each, then pieces of the arguments', async () => {
   assert.equal(chunks.at(-1).choices[0].finish_reason, 'tool_calls');
 });
 
+test('a call that is cut off says so: it is not one to run', async () => {
+  const { choices } = await ask(user('weather'), { max_tokens: 4 });
+  assert.equal(choices[0].finish_reason, 'length');
+  assert.throws(() => JSON.parse(choices[0].message.tool_calls[0].function.arguments));
+  const chunks = await all(ask(user('weather'), { max_tokens: 4, stream: true }));
+  assert.equal(chunks.at(-1).choices[0].finish_reason, 'length');
+});
+
 test("the client's helper for streams puts the calls together", async () => {
   const done = [];
   const stream = api.client.chat.completions
