@@ -26,8 +26,11 @@ export async function startServer({ flags = [], key = '' } = {}) {
   const args = ['serve', model, '--host', '127.0.0.1', '--port', '0', '--threads', '1', '--log-format', 'json'];
   const env = { ...process.env, BONSAI_API_KEY: key };
   const child = spawn(PROGRAM, [...args, ...flags], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill); // Whatever happens to the tests, no server outlives them.
+  const clean = () => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', clean); // Whatever happens to the tests, no server outlives them.
   const ended = new Promise((resolve) => child.once('close', resolve));
   const log = [];
   const ready = new Promise((resolve, reject) => {
@@ -37,19 +40,19 @@ export async function startServer({ flags = [], key = '' } = {}) {
     });
     ended.then((code) => reject(new Error(`bonsai serve ended with ${code}:\n${log.join('\n')}`)));
   });
+  let stopped = false;
+  /** The second time it does nothing. Fails when the server did not end well, or had ended by itself. */
   const stop = async (signal = 'SIGTERM') => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (stopped) return;
+    stopped = true;
     child.kill(signal);
     const code = await ended;
-    process.off('exit', kill);
-    rmSync(folder, { recursive: true });
+    process.off('exit', clean);
+    clean();
     if (code !== 0 && signal === 'SIGTERM')
       throw new Error(`bonsai serve ended with ${code}:\n${log.slice(-20).join('\n')}`);
   };
-  const { urls } = await ready.catch((error) => {
-    rmSync(folder, { recursive: true });
-    throw error;
-  });
+  const { urls } = await ready;
   const url = `${urls[0]}/`;
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   const get = async (path) => (await fetch(url + path, { headers })).json();
