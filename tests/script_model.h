@@ -27,7 +27,7 @@ struct Script {
 };
 
 /// hello (anything else), think, weather and both (tool calls), (a tool's answer), count (" w1" to " w2000"), tree (an
-/// emoji of four tokens), markdown.
+/// emoji of four tokens), markdown, hostile (Markdown and HTML that wants to run and to load).
 inline std::vector<Script> DefaultScripts() {
   std::vector<std::string> count;
   for (int i = 1; i <= 2000; i++) count.push_back(" w" + std::to_string(i));
@@ -45,6 +45,12 @@ inline std::vector<Script> DefaultScripts() {
       {"tree", {"A tree: ", "\xf0", "\x9f", "\x8c", "\xb3", "."}},
       {"markdown",
        {"# Title\n\n", "Some **bold", "** text and `co", "de`.\n\n```cpp\nint", " main() {}\n```\n", "\n- item"}},
+      {"hostile",
+       {"![pixel](https://evil.", "example/a.png) <img src=\"https://evil.example/b\" onerror",
+        "=\"window.hacked=1\">\n", "<script>window.hacked=2",
+        "</script><iframe src=\"https://evil.example/c\"></iframe>\n\n", "[click](java",
+        "script:window.hacked=3) [page](https://evil.example/d)\n\n```\"><script>window", ".hacked=4</script>\n```\n\n",
+        "<style>body{background:url(https://evil.example/e)}</style>\n\nThe end."}},
   };
 }
 

@@ -54,7 +54,8 @@ class ChatChoice final : public ChoiceBase {
   void Finish(const engine::GenerateResult& result) override {
     parser_.Finish();
     ChoiceBase::Finish(result);
-    if (parser_.calls() > 0) reason_ = "tool_calls";
+    // A call that was cut off must not look like one to run.
+    if (parser_.calls() > 0 && reason_ != "length") reason_ = "tool_calls";
   }
 
   Json Take() override {

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { connect, current, facts, running, send, server, stop } from './chat';
 import { path } from './conversation';
-import { bytes, count } from './format';
+import { bytes, count, rate } from './format';
 import { Icon } from './mark';
 import { COMPOSER, dialog } from './view';
 
@@ -101,7 +101,7 @@ function Facts() {
     memory.kv !== undefined && `cache ${bytes(memory.kv)}`,
     context !== undefined &&
       (used === undefined ? `context ${count(context)}` : `context ${count(used)} of ${count(context)}`),
-    cost?.tokensPerSecond !== undefined && `${cost.tokensPerSecond.toFixed(1)} tokens/s`,
+    cost?.tokensPerSecond !== undefined && rate(cost.tokensPerSecond),
   ].filter(Boolean);
   return (
     <p class="facts">

@@ -184,7 +184,7 @@ function KeyDialog() {
   };
   return (
     <Dialog title="API key">
-      <p>The server was started with a key. It is kept in this tab until you close it.</p>
+      <p>The server was started with a key. What you enter is kept in this tab until you close it.</p>
       <form onSubmit={submit}>
         <label class="field wide">
           <span>Key</span>

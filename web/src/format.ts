@@ -13,4 +13,7 @@ export function seconds(ms: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/** Tokens a second: the first decimal counts when there are few. */
+export const rate = (n: number) => `${n < 99.95 ? n.toFixed(1) : count(Math.round(n))} tokens/s`;
+
 export const count = (n: number) => n.toLocaleString('en');

@@ -2,7 +2,7 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { current, edit, regenerate, removeMessage, running } from './chat';
 import { type Cost, type Message, showBranch, type ToolCall } from './conversation';
-import { count, seconds } from './format';
+import { count, rate, seconds } from './format';
 import { copyText, Markdown } from './markdown';
 import { save } from './store';
 import { focusComposer } from './view';
@@ -155,7 +155,7 @@ function CostLine({ cost }: { cost: Cost }) {
   const read = promptMs === undefined ? '' : `read in ${seconds(promptMs)}`;
   const parts = [
     answerTokens !== undefined && `${count(answerTokens)} tokens`,
-    tokensPerSecond !== undefined && `${tokensPerSecond.toFixed(1)} tokens/s`,
+    tokensPerSecond !== undefined && rate(tokensPerSecond),
   ].filter(Boolean);
   const prompt =
     promptTokens === undefined

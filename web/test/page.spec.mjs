@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import AxeBuilder from '@axe-core/playwright';
 import { expect, test as base } from '@playwright/test';
 import { startMock } from '../mock/server.mjs';
+import { chatOn, conversations, watch } from './page.mjs';
 
 /** `mock` is a server; `chat` the page with helpers. A test fails on any script error or breach of the policy. */
 const test = base.extend({
@@ -12,38 +13,12 @@ const test = base.extend({
     await mock.close();
   },
   chat: async ({ page, mock }, use) => {
-    const wrong = [];
-    page.on('pageerror', (error) => wrong.push(error.message));
-    page.on(
-      'console',
-      (message) => /Content Security Policy|Refused to/.test(message.text()) && wrong.push(message.text()),
-    );
-    page.on(
-      'request',
-      (request) =>
-        request.url().startsWith(mock.url) || /^(data|blob):/.test(request.url()) || wrong.push(request.url()),
-    );
+    const wrong = watch(page, mock.url);
     await page.goto(mock.url);
-    await use({
-      answers: page.locator('.answer'),
-      say: (text) =>
-        page
-          .getByLabel('Message', { exact: true })
-          .fill(text)
-          .then(() => page.keyboard.press('Enter')),
-      idle: () => expect(page.getByRole('button', { name: 'Send' })).toBeVisible(),
-      async ask(text) {
-        const before = await page.locator('.answer').count();
-        await this.say(text);
-        await expect(page.locator('.answer')).toHaveCount(before + 1);
-        await this.idle();
-      },
-    });
+    await use(chatOn(page));
     expect(wrong).toEqual([]);
   },
 });
-
-const conversations = (page) => page.getByRole('navigation').getByRole('listitem');
 
 test('sends, streams, and shows what it cost', async ({ page, chat, mock }) => {
   await expect(page.getByText('1.28 GB of weights · 4,096 tokens of context')).toBeVisible();
