@@ -246,7 +246,10 @@ class Loading {
 };
 
 server::ServedModel Serving(const Flags& f, const formats::ModelFile& file, engine::BatchEngine& e) {
-  server::ServedModel m{.engine = &e, .trained_context = e.config().trained_context, .slots = f.parallel};
+  server::ServedModel m{.engine = &e,
+                        .trained_context = e.config().trained_context,
+                        .slots = f.parallel,
+                        .most_generations = f.parallel + f.max_queue};
   m.defaults.sampling = f.sampling.Merge(e.default_sampling());
   m.defaults.max_tokens = f.max_tokens;
   m.defaults.speculate = f.speculate;

@@ -310,6 +310,11 @@ class Answer : public std::enable_shared_from_this<Answer> {
 }  // namespace
 
 void StartAnswer(Service& service, const Call& call, AnswerPlan plan) {
+  const size_t wanted = plan.prompts.size() * static_cast<size_t>(plan.generation.choices);
+  if (const int most = service.model().most_generations; wanted > static_cast<size_t>(most))  // "busy" would be no help
+    return service.Reply(
+        call, ToResponse({.message = fmt::format("'n' asks for {} answers; this server makes {} at most", wanted, most),
+                          .param = "n"}));
   std::make_shared<Answer>(service, call, std::move(plan))->Start();
 }
 
