@@ -42,6 +42,8 @@ struct SchedulerStats {
   int64_t requests_finished = 0, requests_refused = 0;  ///< Refused: too many waited.
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, drafted_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, kv_evictions = 0;
+  int64_t rows =
+      0;  ///< That the model ran: tokens that were in no cache, once or, after a preemption, again, and guesses.
 };
 
 /// Submit, Cancel, Close and stats: any thread, callbacks of requests included. The rest: one thread at a time.
@@ -86,6 +88,7 @@ class Scheduler {
   bool Fits(const Sequence& sequence);
   void TakeOver(Sequence& sequence);
   void PlanBatch();
+  bool Waits(size_t index) const;
   void PlanPrompts(size_t rows);
   void PlanDrafts(size_t rows);
   void AddWork(Sequence& sequence, size_t rows);
@@ -95,7 +98,6 @@ class Scheduler {
   void RunBatch();
   Status Choose();
   void TakeLogits(Work& work, size_t row, std::span<const float> logits);
-  void Publish(Sequence& sequence);
   void Sweep();
   void Finish(std::unique_ptr<Sequence> sequence);
   void UpdateStats();

@@ -11,6 +11,7 @@
 
 #include "engine/draft.h"
 #include "engine/generation.h"
+#include "engine/kv_chain.h"
 #include "sampling/sampler.h"
 #include "sampling/stop.h"
 #include "text/tokenizer.h"
@@ -44,7 +45,7 @@ class Sequence {
   /// The prompt and what was generated.
   std::span<const int32_t> tokens() const { return tokens_; }
   /// Tokens whose keys and values are not in the cache: at least 1 until it is done.
-  size_t pending() const { return tokens_.size() - computed; }
+  size_t pending() const { return tokens_.size() - cache.computed; }
   /// New tokens that may still come.
   size_t room() const;
   bool done() const { return done_; }
@@ -63,9 +64,7 @@ class Sequence {
   void Close();
 
   RequestId id = 0;
-  size_t computed = 0;          // positions whose keys and values are in `blocks`
-  std::vector<int32_t> blocks;  // of the pool; block i holds positions i · kKvBlock ...
-  size_t published = 0;         // the first of them that are known to the pool by their tokens
+  KvChain cache;
   std::optional<Clock::time_point> admitted;
 
  private:
