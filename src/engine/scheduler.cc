@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/model_drafter.h"
 
 namespace bonsai::engine {
 namespace {
@@ -25,16 +26,22 @@ bool Computes(const Sequence& other, const Sequence& s) {
   return std::equal(theirs.begin(), theirs.end(), ours.begin());
 }
 
+std::unique_ptr<Drafter> NewDrafter(LoadedModel& model) {
+  if (model.draft() == nullptr) return std::make_unique<NgramDrafter>();
+  return std::make_unique<ModelDrafter>(*model.draft(), model.config().vocab);
+}
+
 }  // namespace
 
-Scheduler::Scheduler(LoadedModel& model, const SchedulerOptions& options)
+Scheduler::Scheduler(LoadedModel& model, const SchedulerOptions& options, std::unique_ptr<Drafter> drafter)
     : model_(model),
       pool_(model.pool()),
       options_(options),
       batch_rows_(static_cast<size_t>(model.model().max_rows())),
-      logit_rows_(static_cast<size_t>(LogitRows(options.slots))),
-      limit_(static_cast<int32_t>(
-          std::min<int64_t>(model.plan().context, int64_t{pool_.capacity()} * kernels::kKvBlock))) {
+      logit_rows_(static_cast<size_t>(LogitRows(options.slots, model.draft_max()))),
+      limit_(
+          static_cast<int32_t>(std::min<int64_t>(model.plan().context, int64_t{pool_.capacity()} * kernels::kKvBlock))),
+      drafter_(drafter != nullptr ? std::move(drafter) : NewDrafter(model)) {
   BONSAI_CHECK(options.slots >= 1 && options.max_queue >= 0 && options.mixed_prompt_rows >= 1);
   UpdateStats();
 }
@@ -47,7 +54,8 @@ Result<RequestId> Scheduler::Submit(Request request) {
                  "the prompt has {} tokens, which leaves no room in a context of {}; use -c {}", request.prompt.size(),
                  limit_, request.prompt.size() + 256);
   // The sampler counts the prompt's tokens: here, so that the engine's thread need not.
-  auto sequence = std::make_unique<Sequence>(std::move(request), model_.tokenizer(), model_.config().vocab, limit_);
+  auto sequence = std::make_unique<Sequence>(std::move(request), model_.tokenizer(), model_.config().vocab, limit_,
+                                             model_.draft_max());
   const std::lock_guard lock(mutex_);
   if (closed_) return Error(ErrorCode::kCancelled, "the engine is shutting down");
   if (live_ >= options_.slots + options_.max_queue) {
@@ -205,14 +213,25 @@ void Scheduler::PlanPrompts(size_t rows) {
 
 /// Guesses take rows and blocks that nobody else wants.
 void Scheduler::PlanDrafts(size_t rows) {
+  std::vector<DraftWish> wishes;
+  std::vector<Work*> works;
   for (Work& w : work_) {
     Sequence& s = *w.sequence;
     if (w.rows != s.pending() || s.room() < 2) continue;
-    const std::span<const int32_t> draft = s.Draft(std::min(rows, s.room() - 1));
-    w.draft.assign(draft.begin(), draft.end());
-    if (!s.cache.Reserve(pool_, s.tokens().size() + w.draft.size()))
-      w.draft.resize(s.cache.blocks.size() * kBlock - s.tokens().size());
-    rows -= w.draft.size();
+    const size_t most = std::min({s.NextDraft(), rows, s.room() - 1});
+    if (most == 0) continue;
+    rows -= most;
+    wishes.push_back({.id = s.id, .salt = s.request().cache_salt, .tokens = s.tokens(), .most = most});
+    works.push_back(&w);
+  }
+  if (wishes.empty()) return;
+  drafter_->Guess(wishes);
+  for (size_t i = 0; i < wishes.size(); i++) {
+    Sequence& s = *works[i]->sequence;
+    std::vector<int32_t>& draft = works[i]->draft = std::move(wishes[i].draft);
+    BONSAI_CHECK(draft.size() <= wishes[i].most);
+    if (!s.cache.Reserve(pool_, s.tokens().size() + draft.size()))
+      draft.resize(s.cache.blocks.size() * kBlock - s.tokens().size());
   }
 }
 
@@ -250,6 +269,7 @@ void Scheduler::Preempt() {
 
 void Scheduler::GiveBack(Sequence& s) {
   s.cache.Release(pool_);
+  drafter_->Forget(s.id);
   if (!s.admitted) s.result().cached_tokens = 0;
 }
 
@@ -371,6 +391,7 @@ Status Scheduler::Audit() const {
     if (!waiting_.empty() && s->id >= waiting_.front()->id)
       return Error(ErrorCode::kCorrupt, "request {} overtook request {}", s->id, waiting_.front()->id);
   }
+  BONSAI_RETURN_IF_ERROR(drafter_->Audit());
   return pool_.Audit(chains);
 }
 

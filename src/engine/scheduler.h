@@ -49,8 +49,9 @@ struct SchedulerStats {
 /// Submit, Cancel, Close and stats: any thread, callbacks of requests included. The rest: one thread at a time.
 class Scheduler {
  public:
-  /// `model` outlives it. Nobody else runs the model during a step.
-  Scheduler(LoadedModel& model, const SchedulerOptions& options);
+  /// `model` outlives it. Nobody else runs the model during a step. Guesses are those of `drafter`; null: of the
+  /// model's draft model when it has one, else from earlier text.
+  Scheduler(LoadedModel& model, const SchedulerOptions& options, std::unique_ptr<Drafter> drafter = nullptr);
 
   /// Queues a request; its callbacks are called from Step(). Errors, after which no callback comes: kBusy (too many
   /// wait), kCancelled (closed), kInvalidArgument (an empty prompt, ids outside the vocabulary, a prompt that fills the
@@ -107,6 +108,7 @@ class Scheduler {
   const SchedulerOptions options_;
   const size_t batch_rows_, logit_rows_;
   const int32_t limit_;  // most tokens of a sequence: the context, or all KV memory
+  const std::unique_ptr<Drafter> drafter_;
 
   std::deque<std::unique_ptr<Sequence>> waiting_;   // all of them younger than those that run
   std::vector<std::unique_ptr<Sequence>> running_;  // by age, the oldest first

@@ -36,8 +36,9 @@ struct Request {
 /// A request on its way. The scheduler owns it and alone looks at the fields that say where its cache is.
 class Sequence {
  public:
-  /// `request` is valid, and `limit` is the most tokens that it may have with its prompt.
-  Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit);
+  /// `request` is valid, and `limit` is the most tokens that it may have with its prompt; guesses are of at most
+  /// `draft_max` tokens.
+  Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit, int32_t draft_max);
 
   const Request& request() const { return request_; }
   const GenerateResult& result() const { return result_; }
@@ -52,9 +53,9 @@ class Sequence {
 
   /// Appends what follows the last token, whose logits [V] these are: what the processor forces, or a draw.
   void Advance(std::span<const float> logits);
-  /// Guesses at most `most` of the next tokens; none when it was not asked to, or while guessing does not pay. Part of
-  /// tokens(): copy it before they grow. Called once for each pass that advances the sequence.
-  std::span<const int32_t> Draft(size_t most);
+  /// How many of the next tokens to guess; 0 when it was not asked to, or while guessing does not pay. Called once for
+  /// each pass that advances the sequence.
+  size_t NextDraft();
   /// What became of the guess.
   void LearnDraft(size_t drafted, size_t accepted);
   /// Ends it from outside, if it is not done.
