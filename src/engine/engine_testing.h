@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <random>
@@ -18,6 +19,18 @@ namespace bonsai::engine::testing {
 
 /// Bytes of a KV block of test::SyntheticModel's default: 2 layers of 2 heads, 32 keys and values each, fp16.
 inline constexpr uint64_t kBlockBytes = 2 * 2 * (32 + 32) * 2 * kernels::kKvBlock;
+
+/// A store that counts, and that may refuse to grow.
+class FakeStore : public kernels::KvStore {
+ public:
+  FakeStore() : KvStore({.layers = 1, .kv_heads = 1, .k_width = 32, .v_width = 32}) {}
+  Status Grow(int32_t count) override {
+    if (count > most) return Error(ErrorCode::kOutOfMemory, "no more");
+    grown = std::max(grown, count);
+    return {};
+  }
+  int32_t grown = 0, most = 1 << 20;
+};
 
 /// The bytes of the default model, whose file every test may keep open.
 inline const std::string& ModelBytes() {
