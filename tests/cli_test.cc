@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support.h"
+#include "tests/synthetic.h"
 
 namespace bonsai {
 namespace {
@@ -82,7 +83,7 @@ TEST(CliTest, WrongUsageIsOneLineAndCode2) {
   for (const std::string args :
        {"", "dance", "run --no-such-flag", "run -n x", "run --temp -1 -p hi", "run --top-p 2 -p hi",
         "run -p a --prompt-ids 1", "run --prompt-ids 1,x", "run --prompt-ids 1,5000", "tokenize", "eval",
-        "eval perplexity", "run -ctk q3_0 -p a", "run -c 0 -p a"}) {
+        "eval perplexity", "run -ctk q3_0 -p a", "run -c 0 -p a", "run --draft-max 0", "run --draft-max 32"}) {
     const Outcome o = Bonsai(args);
     EXPECT_EQ(o.code, 2) << args << o.err;
     EXPECT_EQ(o.out, "") << args;
@@ -118,6 +119,22 @@ TEST(CliTest, RunsAloneAndInAPipe) {
   EXPECT_EQ(story.err, "");                              // and no statistics
   EXPECT_EQ(Bonsai("run -n 30 --seed 1").out, story.out);
   EXPECT_NE(Bonsai("run -n 30 --seed 2").out, story.out);
+}
+
+TEST(CliTest, ADraftModelChangesNoText) {
+  for (const std::string how : {"--temp 0", "--temp 0.7 --seed 1"}) {
+    const std::string args = " --output-ids -n 40 " + how;
+    const Outcome plain = Bonsai("run" + args), drafted = Bonsai("run -v -md " + Model() + " --draft-max 5" + args);
+    EXPECT_EQ(drafted.code, 0) << drafted.err;
+    EXPECT_EQ(drafted.out, plain.out) << how;
+    EXPECT_NE(drafted.err.find("guesses right"), std::string::npos) << drafted.err;
+  }
+  const test::TempDir dir;
+  std::ofstream(dir / "other.gguf", std::ios::binary) << test::BuildGguf({});
+  const Outcome other = Bonsai("run -md " + (dir / "other.gguf"));
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("other.gguf: has 300 tokens, but built-in model has "), std::string::npos) << other.err;
+  EXPECT_EQ(Bonsai("run -md " + (dir / "nothing.gguf")).code, 1);
 }
 
 TEST(CliTest, AFullDiskIsAFailure) {

@@ -115,6 +115,16 @@ engine::EngineOptions EngineFlags::ToOptions() const {
   return o;
 }
 
+void DraftFlags::AddTo(CLI::App& app) {
+  app.add_flag("--speculate", speculate, "Guess tokens from earlier text and check them together; the same text");
+  app.add_option("--model-draft", model,
+                 "Guess with this smaller model of the same vocabulary; the same text (also -md)")
+      ->type_name("PATH");
+  app.add_option("--draft-max", most, "Most tokens of one guess")
+      ->check(CLI::Range(1, engine::kMaxDraft))
+      ->capture_default_str();
+}
+
 template <class T, T sampling::Params::*kField>
 void SamplingFlags::Add(CLI::App& app, const char* name, const char* help) {
   CLI::Option* option = app.add_option(name, values_.*kField, help);

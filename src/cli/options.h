@@ -38,6 +38,15 @@ struct EngineFlags {
   engine::EngineOptions ToOptions() const;
 };
 
+/// --speculate, -md, --draft-max: guesses that are checked together, with the same text.
+struct DraftFlags {
+  bool speculate = false;
+  std::string model = {};
+  int32_t most = engine::kDefaultDraft;
+  void AddTo(CLI::App& app);
+  bool Any() const { return speculate || !model.empty(); }
+};
+
 /// --temp, --top-k, …, --seed: only those the user gave replace what the file recommends.
 class SamplingFlags {
  public:

@@ -19,16 +19,17 @@ constexpr const char* kExamples =
     "  bonsai run                                      a story from the built-in model\n"
     "  bonsai run model.gguf -p \"Why is the sky blue?\"\n"
     "  bonsai run model.gguf -f prompt.txt -n 200 --temp 0 > answer.txt\n"
+    "  bonsai run 8B.gguf -md 1.7B.gguf -p \"Why is the sky blue?\"\n"
     "  bonsai run model.gguf --raw --act f32 --prompt-ids 1,2,3 --output-ids -n 48 --temp 0\n";
 
 struct Flags {
   ModelOption model;
   EngineFlags engine;
+  DraftFlags draft;
   std::string prompt, prompt_file, prompt_ids, system_prompt, template_variables;
   int32_t max_tokens = -1;
   std::vector<std::string> stop;
-  bool raw = false, speculate = false, output_ids = false, json = false, no_loop_guard = false, special = false,
-       verbose = false;
+  bool raw = false, output_ids = false, json = false, no_loop_guard = false, special = false, verbose = false;
 };
 
 void AddFlags(CLI::App& app, Flags& f) {
@@ -49,11 +50,11 @@ void AddFlags(CLI::App& app, Flags& f) {
   app.add_flag("--raw", f.raw, "Continue the prompt as it is, without the file's chat template");
   app.add_flag("--special", f.special, "Show control tokens");
   app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
-  app.add_flag("--speculate", f.speculate, "Guess tokens from earlier text and check them together; the same text");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
   app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
   app.add_flag("-v,--verbose", f.verbose, "Print device, load time and speed on stderr");
   f.engine.AddTo(app);
+  f.draft.AddTo(app);
 }
 
 /// The prompt as the file's chat template writes it. Only what the template itself says becomes control tokens; what
@@ -150,8 +151,15 @@ void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::Gene
 
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
   BONSAI_ASSIGN(const auto file, f.model.Open());
+  engine::EngineOptions options = f.engine.ToOptions();
+  options.draft_max = f.draft.most;
+  std::unique_ptr<formats::ModelFile> draft;
+  if (!f.draft.model.empty()) {
+    BONSAI_ASSIGN(draft, (ModelOption{.path = f.draft.model, .weight_type = f.model.weight_type}.Open()));
+    options.draft = draft.get();
+  }
   const auto start = std::chrono::steady_clock::now();
-  BONSAI_ASSIGN(const auto e, LoadEngine(*file, f.engine.ToOptions()));
+  BONSAI_ASSIGN(const auto e, LoadEngine(*file, options));
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   BONSAI_ASSIGN(const Prompt prompt, MakePrompt(f, e->tokenizer()));
 
@@ -163,7 +171,7 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
                             .stop = f.stop,
                             .loop_guard = !f.no_loop_guard && f.prompt_ids.empty(),
                             .special_text = f.special,
-                            .speculate = f.speculate};
+                            .speculate = f.draft.Any()};
   if (stream && !prompt.echo.empty()) {
     const bool colour = StdoutIsTerminal();
     Emit((colour ? "\033[1m" : "") + prompt.echo + (colour ? "\033[0m" : ""));

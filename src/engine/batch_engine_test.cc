@@ -15,10 +15,11 @@ using testing::Options;
 using testing::Oracle;
 using testing::Prompt;
 
-std::unique_ptr<BatchEngine> Start(EngineOptions o, SchedulerOptions s = {}) {
+std::unique_ptr<BatchEngine> Start(EngineOptions o, SchedulerOptions s = {}, bool with_draft = false) {
   o.threads = 2;
-  const auto file = test::OpenBytes(testing::ModelBytes());
-  EXPECT_TRUE(file);
+  const auto file = test::OpenBytes(testing::ModelBytes()), draft = test::OpenBytes(testing::ModelBytes());
+  EXPECT_TRUE(file && draft);
+  if (with_draft) o.draft = draft->get();
   auto e = BatchEngine::Load(**file, o, s);
   EXPECT_TRUE(e) << e.error().message();
   return std::move(*e);
@@ -40,17 +41,20 @@ GenerateOptions Endless() {
   return o;
 }
 
-TEST(BatchEngineTest, ManyThreadsSubmitAndCancel) {
-  auto engine = Start({.context = 128, .batch_rows = 32, .parallel = 4, .kv_memory = 6 * testing::kBlockBytes});
+void ManyThreadsSubmitAndCancel(bool with_draft) {
+  auto engine =
+      Start({.context = 128, .batch_rows = 32, .parallel = 4, .kv_memory = 6 * testing::kBlockBytes}, {}, with_draft);
   std::list<Pending> pending(24);
   std::vector<std::thread> users;
   auto next = pending.begin();
   for (uint64_t user = 0; user < 4; user++) {
     std::vector<Pending*> mine;
     for (int i = 0; i < 6; i++) mine.push_back(&*next++);
-    users.emplace_back([&engine, mine, user] {
+    users.emplace_back([&engine, mine, user, with_draft] {
       for (uint64_t i = 0; i < 6; i++) {
-        const auto id = engine->Submit(mine[i]->Ask(Prompt(20 * i + 1, i), i == 5 ? Endless() : Options(12, user)));
+        GenerateOptions o = i == 5 ? Endless() : Options(12, user);
+        o.speculate = with_draft;
+        const auto id = engine->Submit(mine[i]->Ask(Prompt(20 * i + 1, i), o));
         ASSERT_TRUE(id) << id.error().message();
         if (i == 5) engine->Cancel(*id);
         EXPECT_LE(engine->stats().kv_blocks_used, 6);
@@ -71,7 +75,12 @@ TEST(BatchEngineTest, ManyThreadsSubmitAndCancel) {
   engine->Shutdown(std::chrono::seconds(100));
   EXPECT_EQ(engine->stats().kv_blocks_used, 0);
   EXPECT_EQ(engine->stats().requests_finished, 24);
+  EXPECT_EQ(engine->stats().drafted_tokens > 0, with_draft);
 }
+
+TEST(BatchEngineTest, ManyThreadsSubmitAndCancel) { ManyThreadsSubmitAndCancel(false); }
+
+TEST(BatchEngineTest, ADraftModelGuessesForThem) { ManyThreadsSubmitAndCancel(true); }
 
 TEST(BatchEngineTest, ShutdownLetsWhatRunsFinish) {
   auto engine = Start({.context = 128, .batch_rows = 32, .parallel = 2});

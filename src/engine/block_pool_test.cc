@@ -7,20 +7,12 @@
 #include <set>
 #include <string>
 
+#include "engine/engine_testing.h"
+
 namespace bonsai::engine {
 namespace {
 
-/// A store that counts, and that may refuse to grow.
-class FakeStore : public kernels::KvStore {
- public:
-  FakeStore() : KvStore({.layers = 1, .kv_heads = 1, .k_width = 32, .v_width = 32}) {}
-  Status Grow(int32_t count) override {
-    if (count > most) return Error(ErrorCode::kOutOfMemory, "no more");
-    grown = std::max(grown, count);
-    return {};
-  }
-  int32_t grown = 0, most = 1 << 20;
-};
+using testing::FakeStore;
 
 std::vector<int32_t> Tokens(int32_t first) {
   std::vector<int32_t> tokens(kernels::kKvBlock);

@@ -2,7 +2,16 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace bonsai::engine {
+
+void NgramDrafter::Guess(std::span<DraftWish> wishes) {
+  for (DraftWish& wish : wishes) {
+    const std::span<const int32_t> draft = FindDraft(wish.tokens, wish.most);
+    wish.draft.assign(draft.begin(), draft.end());
+  }
+}
 
 std::span<const int32_t> FindDraft(std::span<const int32_t> tokens, size_t most) {
   const size_t n = tokens.size();
@@ -16,6 +25,10 @@ std::span<const int32_t> FindDraft(std::span<const int32_t> tokens, size_t most)
   }
   if (begin == 0) return {};
   return tokens.subspan(begin, std::min(most, n - begin));
+}
+
+DraftLength::DraftLength(int32_t most) : most_(static_cast<size_t>(most)), length_(std::min<size_t>(most_, 4)) {
+  BONSAI_CHECK(most >= 1 && most <= kMaxDraft);
 }
 
 size_t DraftLength::Next() {
@@ -33,7 +46,7 @@ void DraftLength::Learn(size_t drafted, size_t accepted) {
     return;
   }
   next_pause_ = 1;
-  length_ = accepted == drafted ? std::min(std::max(length_, 2 * accepted), kMaxDraft) : accepted;
+  length_ = accepted == drafted ? std::min(std::max(length_, 2 * accepted), most_) : accepted;
 }
 
 }  // namespace bonsai::engine

@@ -36,12 +36,12 @@ TEST(DraftTest, NothingWithoutAnEarlierOccurrence) {
 }
 
 TEST(DraftLengthTest, GrowsWithSuccessAndPausesLongerAndLonger) {
-  DraftLength d;
+  DraftLength d(8);
   EXPECT_EQ(d.Next(), 4u);
   d.Learn(4, 4);
   EXPECT_EQ(d.Next(), 8u);
   d.Learn(8, 8);
-  EXPECT_EQ(d.Next(), kMaxDraft);
+  EXPECT_EQ(d.Next(), 8u);
   d.Learn(8, 3);
   EXPECT_EQ(d.Next(), 3u);
   d.Learn(0, 0);  // no guess was found: nothing learnt

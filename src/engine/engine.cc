@@ -24,7 +24,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const formats::ModelFile& file, con
 
 Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                                         const OnToken& on_token) {
-  Forget();
+  chain_.Release(model_->pool());
   std::optional<GenerateResult> result;
   Request request{.prompt = {prompt.begin(), prompt.end()},
                   .options = options,
@@ -37,32 +37,22 @@ Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const G
   return *std::move(result);
 }
 
-void Engine::Forget() {
-  model_->pool().Release(blocks_);
-  blocks_.clear();
-  filled_ = 0;
-}
-
 Status Engine::Step(std::span<const int32_t> tokens, int32_t pos) {
   const auto end = static_cast<size_t>(pos) + tokens.size();
-  while (blocks_.size() * kernels::kKvBlock < end) {
-    const int32_t block = model_->pool().Allocate();
-    if (block < 0)
-      return Error(ErrorCode::kOutOfMemory, "the system gave memory for {} tokens of the KV cache, {} are needed",
-                   blocks_.size() * kernels::kKvBlock, end);
-    blocks_.push_back(block);
-  }
+  if (!chain_.Reserve(model_->pool(), end))
+    return Error(ErrorCode::kOutOfMemory, "the system gave memory for {} tokens of the KV cache, {} are needed",
+                 chain_.blocks.size() * kBlock, end);
   const kernels::SequenceRows rows{
-      .first_row = 0, .rows = static_cast<int32_t>(tokens.size()), .pos = pos, .blocks = blocks_};
+      .first_row = 0, .rows = static_cast<int32_t>(tokens.size()), .pos = pos, .blocks = chain_.blocks};
   model_->model().Forward({.tokens = tokens, .sequences = {&rows, 1}}, model_->kv());
-  filled_ = static_cast<int32_t>(end);
+  chain_.computed = end;
   return {};
 }
 
 Status Engine::Feed(std::span<const int32_t> tokens, int32_t pos, std::span<float> logits) {
   BONSAI_RETURN_IF_ERROR(model_->CheckTokens(tokens));
-  if (pos < 0 || pos > filled_)
-    return Error(ErrorCode::kInvalidArgument, "position {}: only {} tokens were run before", pos, filled_);
+  if (pos < 0 || static_cast<size_t>(pos) > chain_.computed)
+    return Error(ErrorCode::kInvalidArgument, "position {}: only {} tokens were run before", pos, chain_.computed);
   if (tokens.size() > static_cast<size_t>(plan().context - pos))
     return Error(ErrorCode::kInvalidArgument, "{} tokens from position {} do not fit a context of {}", tokens.size(),
                  pos, plan().context);

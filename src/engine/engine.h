@@ -57,13 +57,10 @@ class Engine {
   Engine() = default;
   /// Runs tokens at positions pos.. in one forward pass, growing the cache.
   Status Step(std::span<const int32_t> tokens, int32_t pos);
-  /// Gives back the blocks of the sequence that Feed and Evaluate work on.
-  void Forget();
 
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<Scheduler> scheduler_;  // of Generate's one sequence
-  std::vector<int32_t> blocks_;           // of the sequence of Feed and Evaluate
-  int32_t filled_ = 0;                    // its positions that hold keys and values
+  KvChain chain_;                         // of the sequence that Feed and Evaluate work on
 };
 
 }  // namespace bonsai::engine

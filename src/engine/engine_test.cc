@@ -306,6 +306,35 @@ TEST_F(PlanTest, KvMemoryIsForAllSequences) {
   EXPECT_EQ(plan({.parallel = 0}).error().code(), ErrorCode::kInvalidArgument);
 }
 
+TEST_F(PlanTest, ADraftModelHasItsPlace) {
+  const kernels::KvSpec spec = model::KvSpecOf(description_.config, kernels::KvType::kF16, kernels::KvType::kF16);
+  kernels::KvSpec small = spec;
+  small.layers = 1;
+  const uint64_t block = spec.BlockBytes(), half = small.BlockBytes(), draft = 1000000;
+  const uint64_t fixed = Plan(64, 0)->weights + Plan(64, 0)->scratch + draft;
+  const auto plan = [&](int32_t context, uint64_t available) {
+    return MakePlan(*file_, description_, *device_,
+                    {.context = context, .batch_rows = 16, .available = available, .draft = draft});
+  };
+  EXPECT_EQ(plan(640, 0)->total(), fixed + 10 * block);
+  EXPECT_EQ(plan(0, fixed + 40 * block)->context, 20 * 64);  // half of what is left
+  const auto none = plan(640, fixed + 10 * block - 1);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message().find("draft model 1.0 MiB"), std::string::npos) << none.error().message();
+  // As many positions as the main model has, but at most half of what is left then, and a block at least.
+  const auto blocks = [&](uint64_t available) {
+    MemoryPlan main = *plan(640, available), own{.weights = draft};
+    PlanDraftKv(spec, small, main, own);
+    EXPECT_EQ(main.draft, own.total());
+    EXPECT_EQ(own.context, 640);
+    return own.kv / half;
+  };
+  EXPECT_EQ(blocks(0), 10u);
+  EXPECT_EQ(blocks(fixed + 10 * block + 20 * half), 10u);
+  EXPECT_EQ(blocks(fixed + 10 * block + 13 * half), 6u);
+  EXPECT_EQ(blocks(fixed + 10 * block), 1u);
+}
+
 TEST_F(PlanTest, SaysWhatIsMissingAndWhatFits) {
   const auto small = Plan(640, 0);
   const uint64_t enough = small->total();

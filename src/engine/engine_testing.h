@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <random>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/model_drafter.h"
 #include "engine/scheduler.h"
 #include "tests/synthetic.h"
 
@@ -18,15 +20,33 @@ namespace bonsai::engine::testing {
 /// Bytes of a KV block of test::SyntheticModel's default: 2 layers of 2 heads, 32 keys and values each, fp16.
 inline constexpr uint64_t kBlockBytes = 2 * 2 * (32 + 32) * 2 * kernels::kKvBlock;
 
+/// A store that counts, and that may refuse to grow.
+class FakeStore : public kernels::KvStore {
+ public:
+  FakeStore() : KvStore({.layers = 1, .kv_heads = 1, .k_width = 32, .v_width = 32}) {}
+  Status Grow(int32_t count) override {
+    if (count > most) return Error(ErrorCode::kOutOfMemory, "no more");
+    grown = std::max(grown, count);
+    return {};
+  }
+  int32_t grown = 0, most = 1 << 20;
+};
+
 /// The bytes of the default model, whose file every test may keep open.
 inline const std::string& ModelBytes() {
   static const std::string bytes = test::BuildGguf({});
   return bytes;
 }
 
-inline std::unique_ptr<LoadedModel> LoadModel(EngineOptions o) {
+/// Another model with the same vocabulary, which knows nothing of what the first one says.
+inline const std::string& StrangerBytes() {
+  static const std::string bytes = test::BuildGguf({.layers = 1, .d_model = 256, .seed = 77});
+  return bytes;
+}
+
+inline std::unique_ptr<LoadedModel> LoadModel(EngineOptions o, const std::string& bytes = ModelBytes()) {
   o.threads = 1;
-  const auto file = test::OpenBytes(ModelBytes());
+  const auto file = test::OpenBytes(bytes);
   EXPECT_TRUE(file);
   auto m = LoadedModel::Load(**file, o);
   EXPECT_TRUE(m) << m.error().message();
@@ -105,11 +125,13 @@ class Oracle {
   std::unique_ptr<Engine> engine_;
 };
 
-/// A scheduler on a small model, audited after each step.
+/// A scheduler on a small model, audited after each step; with a draft model of its own when there is one.
 struct Bench {
-  explicit Bench(EngineOptions e = {}, SchedulerOptions s = {}) : model(LoadModel(e)) {
+  explicit Bench(EngineOptions e = {}, SchedulerOptions s = {}, std::unique_ptr<LoadedModel> draft_model = nullptr)
+      : model(LoadModel(e)), draft(std::move(draft_model)) {
     s.slots = e.parallel;
-    scheduler.emplace(*model, s);
+    scheduler.emplace(*model, s,
+                      draft == nullptr ? nullptr : std::make_unique<ModelDrafter>(*draft, model->config().vocab));
   }
   bool Step() {
     const bool more = scheduler->Step();
@@ -123,13 +145,16 @@ struct Bench {
     while (most-- > 0 && Step()) continue;
     EXPECT_FALSE(scheduler->Step()) << "it never ends";
     EXPECT_EQ(model->pool().used(), 0);
+    if (draft != nullptr) {
+      EXPECT_EQ(draft->pool().used(), 0);
+    }
   }
   RequestId Submit(Request r) {
     const auto id = scheduler->Submit(std::move(r));
     EXPECT_TRUE(id) << id.error().message();
     return id.value_or(0);
   }
-  std::unique_ptr<LoadedModel> model;
+  std::unique_ptr<LoadedModel> model, draft;
   std::optional<Scheduler> scheduler;
 };
 

@@ -56,8 +56,8 @@ struct GenerateOptions {
   bool loop_guard = true;
   bool special_text = false;  ///< Give control tokens as text, too.
   bool ignore_end = false;    ///< Take end-of-generation tokens for any others (measurements).
-  /// Guess tokens from earlier text (draft.h) and check the guesses in one pass. Never changes the tokens; whether it
-  /// is faster depends on how much the text repeats itself.
+  /// Guess tokens, with the draft model when there is one (EngineOptions), else from earlier text (draft.h), and check
+  /// the guesses in one pass. Never changes the tokens; whether it is faster depends on how many are right.
   bool speculate = false;
   int32_t logprobs = -1;  ///< -1: none; n: those of each token and of the n most likely ones (at most kMaxLogprobs).
   std::vector<LogitBias> logit_bias;

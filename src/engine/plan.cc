@@ -42,8 +42,10 @@ Status PlanKv(const kernels::KvSpec& spec, int32_t trained_context, const PlanRe
 
 }  // namespace
 
-int32_t LogitRows(int32_t parallel) {
-  const int64_t rows = parallel * (1 + static_cast<int64_t>(kMaxDraft));
+static_assert(1 + kMaxDraft <= model::kMaxLogitRows);
+
+int32_t LogitRows(int32_t parallel, int32_t draft_max) {
+  const int64_t rows = parallel * (1 + static_cast<int64_t>(draft_max));
   return static_cast<int32_t>(std::min(rows, model::kMaxLogitRows));
 }
 
@@ -58,10 +60,10 @@ Result<MemoryPlan> MakePlan(const formats::ModelFile& file, const model::Descrip
   const model::MemoryUse use = model::PlanMemory(file, d, device, r.batch_rows);
   const kernels::KvSpec spec = model::KvSpecOf(d.config, r.k_type, r.v_type);
   BONSAI_RETURN_IF_ERROR(spec.Check());
-  MemoryPlan plan{.weights = use.weights, .available = r.available};
-  plan.scratch = use.scratch +
-                 static_cast<uint64_t>(LogitRows(r.parallel)) * static_cast<uint64_t>(d.config.vocab) * sizeof(float);
-  const uint64_t fixed = plan.weights + plan.scratch;
+  MemoryPlan plan{.weights = use.weights, .draft = r.draft, .available = r.available};
+  plan.scratch = use.scratch + static_cast<uint64_t>(LogitRows(r.parallel, r.draft_max)) *
+                                   static_cast<uint64_t>(d.config.vocab) * sizeof(float);
+  const uint64_t fixed = plan.weights + plan.scratch + plan.draft;
   const uint64_t left = r.available > fixed ? r.available - fixed : 0;
   BONSAI_RETURN_IF_ERROR(PlanKv(spec, d.config.trained_context, r, left, plan));
   if (r.available == 0 || plan.total() <= r.available) return plan;
@@ -73,9 +75,23 @@ Result<MemoryPlan> MakePlan(const formats::ModelFile& file, const model::Descrip
                                  : std::string("no context would fit; close other programs or use a smaller model");
   return Error(
       ErrorCode::kOutOfMemory,
-      "{}: needs {} (weights {}, KV cache {} for {} tokens, scratch {}), but {} are available: {} are missing; {}",
+      "{}: needs {} (weights {}, KV cache {} for {} tokens, scratch {}{}), but {} are available: {} are missing; {}",
       file.name(), Mib(plan.total()), Mib(plan.weights), Mib(plan.kv), plan.context, Mib(plan.scratch),
-      Mib(r.available), Mib(missing), advice);
+      plan.draft == 0 ? "" : ", draft model " + Mib(plan.draft), Mib(r.available), Mib(missing), advice);
+}
+
+void PlanDraftKv(const kernels::KvSpec& main_spec, const kernels::KvSpec& draft_spec, MemoryPlan& main,
+                 MemoryPlan& draft) {
+  constexpr uint64_t kMostBlocks = std::numeric_limits<int32_t>::max();
+  uint64_t blocks = std::min(main.kv / main_spec.BlockBytes(), kMostBlocks);
+  if (main.available != 0) {
+    const uint64_t left = main.available > main.total() ? main.available - main.total() : 0;
+    blocks = std::min(blocks, std::max<uint64_t>(left / 2 / draft_spec.BlockBytes(), 1));
+  }
+  draft.context = main.context;
+  draft.available = main.available;
+  draft.kv = blocks * draft_spec.BlockBytes();
+  main.draft = draft.total();
 }
 
 }  // namespace bonsai::engine

@@ -4,36 +4,44 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/model_drafter.h"
 
 namespace bonsai::engine {
 namespace {
 
-constexpr auto kBlock = static_cast<size_t>(kernels::kKvBlock);
-
-size_t BlocksFor(size_t positions) { return (positions + kBlock - 1) / kBlock; }
-
 /// Blocks that a sequence still needs to run all its tokens and one more.
 int64_t Missing(const Sequence& s) {
-  return static_cast<int64_t>(BlocksFor(s.tokens().size() + 1)) - static_cast<int64_t>(s.blocks.size());
+  return static_cast<int64_t>(BlocksFor(s.tokens().size() + 1)) - static_cast<int64_t>(s.cache.blocks.size());
 }
 
-/// What its block `i` holds.
-BlockKey KeyOf(const Sequence& s, size_t i) {
-  return {.salt = s.request().cache_salt,
-          .parent = i == 0 ? -1 : s.blocks[i - 1],
-          .tokens = s.tokens().subspan(i * kBlock, kBlock)};
+/// Whether `other` computes the block that `s` wants next. Equal published blocks mean equal tokens before them, and
+/// the same salt.
+bool Computes(const Sequence& other, const Sequence& s) {
+  const size_t n = s.cache.blocks.size();
+  if (other.done() || other.cache.published < n || other.tokens().size() < (n + 1) * kBlock) return false;
+  if (n == 0 ? other.request().cache_salt != s.request().cache_salt
+             : other.cache.blocks[n - 1] != s.cache.blocks[n - 1])
+    return false;
+  const auto theirs = other.tokens().subspan(n * kBlock, kBlock), ours = s.tokens().subspan(n * kBlock, kBlock);
+  return std::equal(theirs.begin(), theirs.end(), ours.begin());
+}
+
+std::unique_ptr<Drafter> NewDrafter(LoadedModel& model) {
+  if (model.draft() == nullptr) return std::make_unique<NgramDrafter>();
+  return std::make_unique<ModelDrafter>(*model.draft(), model.config().vocab);
 }
 
 }  // namespace
 
-Scheduler::Scheduler(LoadedModel& model, const SchedulerOptions& options)
+Scheduler::Scheduler(LoadedModel& model, const SchedulerOptions& options, std::unique_ptr<Drafter> drafter)
     : model_(model),
       pool_(model.pool()),
       options_(options),
       batch_rows_(static_cast<size_t>(model.model().max_rows())),
-      logit_rows_(static_cast<size_t>(LogitRows(options.slots))),
-      limit_(static_cast<int32_t>(
-          std::min<int64_t>(model.plan().context, int64_t{pool_.capacity()} * kernels::kKvBlock))) {
+      logit_rows_(static_cast<size_t>(LogitRows(options.slots, model.draft_max()))),
+      limit_(
+          static_cast<int32_t>(std::min<int64_t>(model.plan().context, int64_t{pool_.capacity()} * kernels::kKvBlock))),
+      drafter_(drafter != nullptr ? std::move(drafter) : NewDrafter(model)) {
   BONSAI_CHECK(options.slots >= 1 && options.max_queue >= 0 && options.mixed_prompt_rows >= 1);
   UpdateStats();
 }
@@ -46,7 +54,8 @@ Result<RequestId> Scheduler::Submit(Request request) {
                  "the prompt has {} tokens, which leaves no room in a context of {}; use -c {}", request.prompt.size(),
                  limit_, request.prompt.size() + 256);
   // The sampler counts the prompt's tokens: here, so that the engine's thread need not.
-  auto sequence = std::make_unique<Sequence>(std::move(request), model_.tokenizer(), model_.config().vocab, limit_);
+  auto sequence = std::make_unique<Sequence>(std::move(request), model_.tokenizer(), model_.config().vocab, limit_,
+                                             model_.draft_max());
   const std::lock_guard lock(mutex_);
   if (closed_) return Error(ErrorCode::kCancelled, "the engine is shutting down");
   if (live_ >= options_.slots + options_.max_queue) {
@@ -144,17 +153,10 @@ bool Scheduler::Fits(const Sequence& sequence) {
   return need <= pool_.available();
 }
 
-/// At the border of two blocks: takes over the following ones that another sequence has computed, but for the last
-/// token, whose logits are wanted.
+/// Takes over the next blocks that another sequence has computed.
 void Scheduler::TakeOver(Sequence& s) {
-  while (s.computed == s.blocks.size() * kBlock && s.computed + kBlock < s.tokens().size()) {
-    const int32_t block = pool_.Find(KeyOf(s, s.blocks.size()));
-    if (block < 0) return;
-    s.blocks.push_back(block);
-    s.computed += kBlock;
-    s.published++;
-    if (s.result().preemptions == 0) s.result().cached_tokens += kernels::kKvBlock;
-  }
+  const size_t tokens = s.cache.TakeOver(pool_, s.request().cache_salt, s.tokens());
+  if (s.result().preemptions == 0) s.result().cached_tokens += static_cast<int32_t>(tokens);
 }
 
 void Scheduler::PlanBatch() {
@@ -172,12 +174,23 @@ void Scheduler::PlanBatch() {
   PlanDrafts(batch_rows_ - used);
 }
 
+/// Whether a sequence lets an older one compute its next block, to take it over. Decided anew in each step, so that it
+/// matters not what becomes of the other; and nobody waits for ever: each waits for somebody older, so in every step
+/// there is one at the end of the chain who does not wait, has tokens to run and gets rows, at the latest in its turn.
+/// Only younger ones can lose their place to it.
+bool Scheduler::Waits(size_t index) const {
+  const Sequence& s = *running_[index];
+  return s.cache.WantsBlock(s.tokens().size()) &&
+         std::any_of(running_.begin(), running_.begin() + static_cast<ptrdiff_t>(index),
+                     [&](const auto& older) { return Computes(*older, s); });
+}
+
 /// Prompts get equal shares of the rows, and the oldest of them what others do not need. Where there are more prompts
-/// than rows they take turns.
+/// than rows they take turns. What several begin with is computed once.
 void Scheduler::PlanPrompts(size_t rows) {
   std::vector<std::pair<Sequence*, size_t>> prompts;
-  for (const auto& s : running_)
-    if (!s->done() && s->pending() > 1) prompts.push_back({s.get(), 0});
+  for (size_t i = 0; i < running_.size(); i++)
+    if (!running_[i]->done() && running_[i]->pending() > 1 && !Waits(i)) prompts.push_back({running_[i].get(), 0});
   if (prompts.empty()) return;
   auto next = std::find_if(prompts.begin(), prompts.end(), [&](const auto& p) { return p.first->id > last_prompt_; });
   if (next == prompts.end()) next = prompts.begin();
@@ -200,34 +213,36 @@ void Scheduler::PlanPrompts(size_t rows) {
 
 /// Guesses take rows and blocks that nobody else wants.
 void Scheduler::PlanDrafts(size_t rows) {
+  std::vector<DraftWish> wishes;
+  std::vector<Work*> works;
   for (Work& w : work_) {
     Sequence& s = *w.sequence;
     if (w.rows != s.pending() || s.room() < 2) continue;
-    const std::span<const int32_t> draft = s.Draft(std::min(rows, s.room() - 1));
-    w.draft.assign(draft.begin(), draft.end());
-    const size_t blocks = BlocksFor(s.tokens().size() + w.draft.size());
-    while (s.blocks.size() < blocks) {
-      const int32_t block = pool_.Allocate();
-      if (block < 0) break;
-      s.blocks.push_back(block);
-    }
-    w.draft.resize(std::min(w.draft.size(), s.blocks.size() * kBlock - s.tokens().size()));
-    rows -= w.draft.size();
+    const size_t most = std::min({s.NextDraft(), rows, s.room() - 1});
+    if (most == 0) continue;
+    rows -= most;
+    wishes.push_back({.id = s.id, .salt = s.request().cache_salt, .tokens = s.tokens(), .most = most});
+    works.push_back(&w);
+  }
+  if (wishes.empty()) return;
+  drafter_->Guess(wishes);
+  for (size_t i = 0; i < wishes.size(); i++) {
+    Sequence& s = *works[i]->sequence;
+    std::vector<int32_t>& draft = works[i]->draft = std::move(wishes[i].draft);
+    BONSAI_CHECK(draft.size() <= wishes[i].most);
+    if (!s.cache.Reserve(pool_, s.tokens().size() + draft.size()))
+      draft.resize(s.cache.blocks.size() * kBlock - s.tokens().size());
   }
 }
 
 void Scheduler::AddWork(Sequence& sequence, size_t rows) {
-  if (Reserve(sequence, sequence.computed + rows)) work_.push_back({.sequence = &sequence, .rows = rows});
+  if (Reserve(sequence, sequence.cache.computed + rows)) work_.push_back({.sequence = &sequence, .rows = rows});
 }
 
 /// Blocks for so many positions, if need be those of younger sequences. False when the sequence itself was the youngest
 /// and was preempted, or there is nobody left.
 bool Scheduler::Reserve(Sequence& sequence, size_t positions) {
-  while (sequence.blocks.size() < BlocksFor(positions)) {
-    if (const int32_t block = pool_.Allocate(); block >= 0) {
-      sequence.blocks.push_back(block);
-      continue;
-    }
+  while (!sequence.cache.Reserve(pool_, positions)) {
     if (running_.size() == 1) {
       sequence.Fail(Error(ErrorCode::kOutOfMemory,
                           "the system gave memory for {} tokens of the KV cache, too little for this sequence",
@@ -253,9 +268,8 @@ void Scheduler::Preempt() {
 }
 
 void Scheduler::GiveBack(Sequence& s) {
-  pool_.Release(s.blocks);
-  s.blocks.clear();
-  s.computed = s.published = 0;
+  s.cache.Release(pool_);
+  drafter_->Forget(s.id);
   if (!s.admitted) s.result().cached_tokens = 0;
 }
 
@@ -265,25 +279,26 @@ void Scheduler::RunBatch() {
   for (Work& w : work_) {
     const Sequence& s = *w.sequence;
     w.first_row = tokens.size();
-    const auto pending = s.tokens().subspan(s.computed, w.rows);
+    const auto pending = s.tokens().subspan(s.cache.computed, w.rows);
     tokens.insert(tokens.end(), pending.begin(), pending.end());
     tokens.insert(tokens.end(), w.draft.begin(), w.draft.end());
     sequences.push_back({.first_row = static_cast<int32_t>(w.first_row),
                          .rows = static_cast<int32_t>(tokens.size() - w.first_row),
-                         .pos = static_cast<int32_t>(s.computed),
-                         .blocks = s.blocks});
+                         .pos = static_cast<int32_t>(s.cache.computed),
+                         .blocks = s.cache.blocks});
   }
+  counts_.rows += static_cast<int64_t>(tokens.size());
   model_.model().Forward({.tokens = tokens, .sequences = sequences}, model_.kv());
   for (Work& w : work_) {
-    w.sequence->computed += w.rows;
+    w.sequence->cache.computed += w.rows;
     w.base = w.sequence->tokens().size();
-    w.settled = w.sequence->computed < w.base;
+    w.settled = w.sequence->cache.computed < w.base;
   }
   if (const Status status = Choose(); !status)
     for (Work& w : work_) w.sequence->Fail(status.error());
   for (Work& w : work_) {
     w.sequence->LearnDraft(w.draft.size(), w.accepted);
-    Publish(*w.sequence);
+    w.sequence->cache.Publish(pool_, w.sequence->request().cache_salt, w.sequence->tokens());
   }
 }
 
@@ -316,14 +331,8 @@ void Scheduler::TakeLogits(Work& w, size_t row, std::span<const float> logits) {
   if (s.tokens().size() == w.base + row) s.Advance(logits);
   w.settled = s.done() || row == w.draft.size() || s.tokens()[w.base + row] != w.draft[row];
   if (w.settled) return;
-  s.computed++;
+  s.cache.computed++;
   w.accepted++;
-}
-
-/// Makes full blocks known; those that somebody else computed, too, take the place of its own.
-void Scheduler::Publish(Sequence& s) {
-  for (; (s.published + 1) * kBlock <= s.computed; s.published++)
-    s.blocks[s.published] = pool_.Publish(s.blocks[s.published], KeyOf(s, s.published));
 }
 
 /// Lets go of those that are done.
@@ -370,18 +379,19 @@ void Scheduler::UpdateStats() {
 
 Status Scheduler::Audit() const {
   std::vector<std::span<const int32_t>> chains;
-  for (const auto& s : running_) chains.push_back(s->blocks);
+  for (const auto& s : running_) chains.push_back(s->cache.blocks);
   for (const auto& s : waiting_)
-    if (!s->blocks.empty()) return Error(ErrorCode::kCorrupt, "request {} waits and owns KV blocks", s->id);
+    if (!s->cache.blocks.empty()) return Error(ErrorCode::kCorrupt, "request {} waits and owns KV blocks", s->id);
   for (const auto& s : running_) {
-    if (s->done() || s->computed >= s->tokens().size() || s->blocks.size() < BlocksFor(s->computed))
+    if (s->done() || s->cache.computed >= s->tokens().size() || s->cache.blocks.size() < BlocksFor(s->cache.computed))
       return Error(ErrorCode::kCorrupt, "request {} is done, or has no token to run, or too few KV blocks", s->id);
-    if (s->published > s->blocks.size() || s->published != s->computed / kBlock)
-      return Error(ErrorCode::kCorrupt, "request {} has {} full KV blocks, {} are known", s->id, s->computed / kBlock,
-                   s->published);
+    if (s->cache.published > s->cache.blocks.size() || s->cache.published != s->cache.computed / kBlock)
+      return Error(ErrorCode::kCorrupt, "request {} has {} full KV blocks, {} are known", s->id,
+                   s->cache.computed / kBlock, s->cache.published);
     if (!waiting_.empty() && s->id >= waiting_.front()->id)
       return Error(ErrorCode::kCorrupt, "request {} overtook request {}", s->id, waiting_.front()->id);
   }
+  BONSAI_RETURN_IF_ERROR(drafter_->Audit());
   return pool_.Audit(chains);
 }
 

@@ -42,13 +42,16 @@ struct SchedulerStats {
   int64_t requests_finished = 0, requests_refused = 0;  ///< Refused: too many waited.
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, drafted_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, kv_evictions = 0;
+  int64_t rows =
+      0;  ///< That the model ran: tokens that were in no cache, once or, after a preemption, again, and guesses.
 };
 
 /// Submit, Cancel, Close and stats: any thread, callbacks of requests included. The rest: one thread at a time.
 class Scheduler {
  public:
-  /// `model` outlives it. Nobody else runs the model during a step.
-  Scheduler(LoadedModel& model, const SchedulerOptions& options);
+  /// `model` outlives it. Nobody else runs the model during a step. Guesses are those of `drafter`; null: of the
+  /// model's draft model when it has one, else from earlier text.
+  Scheduler(LoadedModel& model, const SchedulerOptions& options, std::unique_ptr<Drafter> drafter = nullptr);
 
   /// Queues a request; its callbacks are called from Step(). Errors, after which no callback comes: kBusy (too many
   /// wait), kCancelled (closed), kInvalidArgument (an empty prompt, ids outside the vocabulary, a prompt that fills the
@@ -86,6 +89,7 @@ class Scheduler {
   bool Fits(const Sequence& sequence);
   void TakeOver(Sequence& sequence);
   void PlanBatch();
+  bool Waits(size_t index) const;
   void PlanPrompts(size_t rows);
   void PlanDrafts(size_t rows);
   void AddWork(Sequence& sequence, size_t rows);
@@ -95,7 +99,6 @@ class Scheduler {
   void RunBatch();
   Status Choose();
   void TakeLogits(Work& work, size_t row, std::span<const float> logits);
-  void Publish(Sequence& sequence);
   void Sweep();
   void Finish(std::unique_ptr<Sequence> sequence);
   void UpdateStats();
@@ -105,6 +108,7 @@ class Scheduler {
   const SchedulerOptions options_;
   const size_t batch_rows_, logit_rows_;
   const int32_t limit_;  // most tokens of a sequence: the context, or all KV memory
+  const std::unique_ptr<Drafter> drafter_;
 
   std::deque<std::unique_ptr<Sequence>> waiting_;   // all of them younger than those that run
   std::vector<std::unique_ptr<Sequence>> running_;  // by age, the oldest first

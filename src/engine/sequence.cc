@@ -28,12 +28,14 @@ double LogSumExp(std::span<const float> logits) {
 
 }  // namespace
 
-Sequence::Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit)
+Sequence::Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit,
+                   int32_t draft_max)
     : request_(std::move(request)),
       tokenizer_(tokenizer),
       sampler_(request_.options.sampling, vocab_size),
       decoder_(tokenizer, request_.options.special_text, request_.prompt.back()),
       stops_(request_.options.stop),
+      draft_length_(draft_max),
       tokens_(std::move(request_.prompt)),
       prompt_size_(tokens_.size()),
       limit_(static_cast<size_t>(limit)) {
@@ -130,10 +132,7 @@ void Sequence::FillLogprobs(int32_t token, std::span<const float> logits, Token&
   shown.top = top_;
 }
 
-std::span<const int32_t> Sequence::Draft(size_t most) {
-  if (!request_.options.speculate) return {};
-  return FindDraft(tokens_, std::min(draft_length_.Next(), most));
-}
+size_t Sequence::NextDraft() { return request_.options.speculate ? draft_length_.Next() : 0; }
 
 void Sequence::LearnDraft(size_t drafted, size_t accepted) {
   draft_length_.Learn(drafted, accepted);

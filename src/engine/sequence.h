@@ -11,6 +11,7 @@
 
 #include "engine/draft.h"
 #include "engine/generation.h"
+#include "engine/kv_chain.h"
 #include "sampling/sampler.h"
 #include "sampling/stop.h"
 #include "text/tokenizer.h"
@@ -35,8 +36,9 @@ struct Request {
 /// A request on its way. The scheduler owns it and alone looks at the fields that say where its cache is.
 class Sequence {
  public:
-  /// `request` is valid, and `limit` is the most tokens that it may have with its prompt.
-  Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit);
+  /// `request` is valid, and `limit` is the most tokens that it may have with its prompt; guesses are of at most
+  /// `draft_max` tokens.
+  Sequence(Request request, const text::Tokenizer& tokenizer, int32_t vocab_size, int32_t limit, int32_t draft_max);
 
   const Request& request() const { return request_; }
   const GenerateResult& result() const { return result_; }
@@ -44,16 +46,16 @@ class Sequence {
   /// The prompt and what was generated.
   std::span<const int32_t> tokens() const { return tokens_; }
   /// Tokens whose keys and values are not in the cache: at least 1 until it is done.
-  size_t pending() const { return tokens_.size() - computed; }
+  size_t pending() const { return tokens_.size() - cache.computed; }
   /// New tokens that may still come.
   size_t room() const;
   bool done() const { return done_; }
 
   /// Appends what follows the last token, whose logits [V] these are: what the processor forces, or a draw.
   void Advance(std::span<const float> logits);
-  /// Guesses at most `most` of the next tokens; none when it was not asked to, or while guessing does not pay. Part of
-  /// tokens(): copy it before they grow. Called once for each pass that advances the sequence.
-  std::span<const int32_t> Draft(size_t most);
+  /// How many of the next tokens to guess; 0 when it was not asked to, or while guessing does not pay. Called once for
+  /// each pass that advances the sequence.
+  size_t NextDraft();
   /// What became of the guess.
   void LearnDraft(size_t drafted, size_t accepted);
   /// Ends it from outside, if it is not done.
@@ -63,9 +65,7 @@ class Sequence {
   void Close();
 
   RequestId id = 0;
-  size_t computed = 0;          // positions whose keys and values are in `blocks`
-  std::vector<int32_t> blocks;  // of the pool; block i holds positions i · kKvBlock ...
-  size_t published = 0;         // the first of them that are known to the pool by their tokens
+  KvChain cache;
   std::optional<Clock::time_point> admitted;
 
  private:
