@@ -125,6 +125,15 @@ void DraftFlags::AddTo(CLI::App& app) {
       ->capture_default_str();
 }
 
+Result<std::unique_ptr<formats::ModelFile>> DraftFlags::Open(const ModelOption& main,
+                                                             engine::EngineOptions& options) const {
+  options.draft_max = most;
+  if (model.empty()) return nullptr;
+  auto file = ModelOption{.path = model, .weight_type = main.weight_type}.Open();
+  if (file) options.draft = file->get();
+  return file;
+}
+
 template <class T, T sampling::Params::*kField>
 void SamplingFlags::Add(CLI::App& app, const char* name, const char* help) {
   CLI::Option* option = app.add_option(name, values_.*kField, help);

@@ -45,6 +45,9 @@ struct DraftFlags {
   int32_t most = engine::kDefaultDraft;
   void AddTo(CLI::App& app);
   bool Any() const { return speculate || !model.empty(); }
+  /// Sets options.draft and draft_max. Gives the draft model's file, which must stay open while the engine is loaded;
+  /// null when there is none.
+  Result<std::unique_ptr<formats::ModelFile>> Open(const ModelOption& main, engine::EngineOptions& options) const;
 };
 
 /// --temp, --top-k, …, --seed: only those the user gave replace what the file recommends.

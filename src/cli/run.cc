@@ -152,12 +152,7 @@ void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::Gene
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
   BONSAI_ASSIGN(const auto file, f.model.Open());
   engine::EngineOptions options = f.engine.ToOptions();
-  options.draft_max = f.draft.most;
-  std::unique_ptr<formats::ModelFile> draft;
-  if (!f.draft.model.empty()) {
-    BONSAI_ASSIGN(draft, (ModelOption{.path = f.draft.model, .weight_type = f.model.weight_type}.Open()));
-    options.draft = draft.get();
-  }
+  BONSAI_ASSIGN(const auto draft, f.draft.Open(f.model, options));
   const auto start = std::chrono::steady_clock::now();
   BONSAI_ASSIGN(const auto e, LoadEngine(*file, options));
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -37,12 +37,13 @@ struct Flags {
   ModelOption model;
   EngineFlags engine;
   SamplingFlags sampling;
+  DraftFlags draft;
   std::vector<std::string> hosts, allowed_hosts, allowed_origins, api_keys;
   uint16_t port = 8080;
   std::string api_key_file, ssl_key_file, ssl_cert_file, alias, log_format = "auto";
   int32_t parallel = 8, max_queue = 64, max_tokens = -1, reasoning_budget = -1;
   int timeout = 0, grace = 30;
-  bool no_auth = false, metrics = false, no_slots = false, speculate = false, log_content = false;
+  bool no_auth = false, metrics = false, no_slots = false, log_content = false;
 
   void AddTo(CLI::App& app);
 };
@@ -78,7 +79,7 @@ void Flags::AddTo(CLI::App& app) {
   app.add_option("--reasoning-budget", reasoning_budget, "Most tokens of reasoning; -1 = no limit, 0 = none")
       ->check(CLI::Range(-1, 1 << 27))
       ->capture_default_str();
-  app.add_flag("--speculate", speculate, "Guess tokens from earlier text and check them together; the same text");
+  draft.AddTo(app);
   app.add_option("--timeout", timeout, "Most seconds that a generation may take, with waiting; 0 = no limit")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
@@ -213,15 +214,7 @@ class Loading {
  public:
   Loading(const formats::ModelFile& file, const Flags& f, Log& log)
       : thread_([this, &file, &f, &log] {
-          engine::EngineOptions options = f.engine.ToOptions();
-          options.parallel = f.parallel;
-          options.log = log.Sink();
-          Progress progress("loading");
-          options.progress = [&](uint64_t done, uint64_t total) {
-            progress.Update(done, total);
-            return !cancelled_;
-          };
-          result_ = engine::BatchEngine::Load(file, options, {.max_queue = f.max_queue});
+          result_ = Load(file, f, log);
           done_ = true;
         }) {}
   ~Loading() {
@@ -240,6 +233,19 @@ class Loading {
   }
 
  private:
+  Result<std::unique_ptr<engine::BatchEngine>> Load(const formats::ModelFile& file, const Flags& f, Log& log) {
+    engine::EngineOptions options = f.engine.ToOptions();
+    options.parallel = f.parallel;
+    options.log = log.Sink();
+    BONSAI_ASSIGN(const auto draft, f.draft.Open(f.model, options));
+    Progress progress("loading");
+    options.progress = [&](uint64_t done, uint64_t total) {
+      progress.Update(done, total);
+      return !cancelled_;
+    };
+    return engine::BatchEngine::Load(file, options, {.max_queue = f.max_queue});
+  }
+
   std::atomic<bool> done_ = false, cancelled_ = false;
   Result<std::unique_ptr<engine::BatchEngine>> result_;
   std::thread thread_;  // last: it uses the above
@@ -252,7 +258,7 @@ server::ServedModel Serving(const Flags& f, const formats::ModelFile& file, engi
                         .most_generations = f.parallel + f.max_queue};
   m.defaults.sampling = f.sampling.Merge(e.default_sampling());
   m.defaults.max_tokens = f.max_tokens;
-  m.defaults.speculate = f.speculate;
+  m.defaults.speculate = f.draft.Any();
   for (const auto& t : file.tensors()) m.parameters += static_cast<int64_t>(t.elements());
   return m;
 }
