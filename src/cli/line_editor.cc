@@ -45,16 +45,19 @@ Input ReadMessage(const std::function<Input(bool more)>& read) {
   Input line = read(false);
   if (line.kind != Input::Kind::kText) return line;
   std::string message;
+  bool begun = false;
   const bool fenced = line.text.starts_with(kFence);
   if (fenced) line.text.erase(0, kFence.size());
-  for (bool more = false;; more = true) {
+  for (bool first = true;; first = false) {
     std::string& text = line.text;
     const bool last = fenced ? text.ends_with(kFence) : !text.ends_with('\\');
     if (fenced && last) text.erase(text.size() - kFence.size());
     if (!fenced && !last) text.pop_back();
-    // The line of a fence alone is no line of the message.
-    const bool nothing = fenced && text.empty() && (last || !more);
-    if (!nothing) message += (message.empty() ? "" : "\n") + text;
+    const bool only_fence = fenced && text.empty() && (first || last);
+    if (!only_fence) {
+      message += (begun ? "\n" : "") + text;
+      begun = true;
+    }
     if (last) return {Input::Kind::kText, std::move(message)};
     line = read(true);
     if (line.kind == Input::Kind::kInterrupted) return line;
