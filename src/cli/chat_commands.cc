@@ -103,7 +103,7 @@ Status ChatSession::Regenerate(const std::string&) {
   if (conversation_.turns.empty()) return Error(ErrorCode::kInvalidArgument, "there is no message to answer anew");
   Turn& turn = conversation_.turns.back();
   const std::optional<std::string> before = std::exchange(turn.answer, std::nullopt);
-  const Status status = Answer();
+  Status status = Answer();
   if (!status) conversation_.turns.back().answer = before;
   return status;
 }
@@ -171,7 +171,7 @@ Status ChatSession::Load(const std::string& path) {
   output_.note(fmt::format("{}: {}{}", path, Turns(conversation_.turns.size()),
                            conversation_.system.empty() ? "" : " and a system prompt"));
   last_.reset();
-  if (const Status status = answered ? Status() : Answer(); !status) {
+  if (Status status = answered ? Status() : Answer(); !status) {
     conversation_ = std::move(before);
     return status;
   }

@@ -74,12 +74,12 @@ Status ChatSession::Handle(std::string_view input) {
   while (word < input.size() && is_letter(input[word])) word++;
   const bool command = input[0] == '/' && word > 1 && (word == input.size() || IsSpace(input[word]));
   if (command && input.find('\n') == std::string_view::npos) return Run(input);
-  return Say(std::string(input));
+  return Say(input);
 }
 
-Status ChatSession::Say(std::string message) {
-  conversation_.turns.push_back({std::exchange(attached_, {}) + message, std::nullopt});
-  const Status status = Answer();
+Status ChatSession::Say(std::string_view message) {
+  conversation_.turns.push_back({std::exchange(attached_, {}).append(message), std::nullopt});
+  Status status = Answer();
   if (!status) conversation_.turns.pop_back();
   return status;
 }

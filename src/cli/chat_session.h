@@ -66,7 +66,7 @@ class ChatSession {
 
   ChatSession(engine::Engine& engine, ChatSettings settings, ChatOutput output, ChatPrompter prompter);
   Status Run(std::string_view line);
-  Status Say(std::string message);
+  Status Say(std::string_view message);
   Status Answer();
   Result<engine::GenerateResult> Generate(const ChatPrompt& prompt, std::string& answer);
   void NoteEnd(const engine::GenerateResult& result);

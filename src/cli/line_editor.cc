@@ -12,7 +12,6 @@
 
 #ifdef BONSAI_LIBEDIT
 #include <histedit.h>
-#include <langinfo.h>
 
 #include <clocale>
 #endif
@@ -158,8 +157,10 @@ constexpr std::wstring_view kPasteEnd = L"\033[201~";
 
 /// The editor counts columns and so needs to know characters: UTF-8, or it is not used.
 bool SetUtf8Locale() {
-  for (const char* name : {"", "C.UTF-8"})
-    if (std::setlocale(LC_CTYPE, name) != nullptr && std::string_view(nl_langinfo(CODESET)) == "UTF-8") return true;
+  for (const char* name : {"", "C.UTF-8"}) {
+    wchar_t c = 0;
+    if (std::setlocale(LC_CTYPE, name) != nullptr && std::mbtowc(&c, "\u00e9", 2) == 2 && c == L'\u00e9') return true;
+  }
   std::setlocale(LC_CTYPE, "C");
   return false;
 }
