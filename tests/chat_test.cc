@@ -36,6 +36,9 @@ std::string ChatModel(const test::TempDir& dir, bool has_template = true) {
   return path;
 }
 
+/// What the program shows before it reads a line, and after: it is the only one to ask for bracketed pastes.
+constexpr const char *kPrompt = "\033[?2004h\033[1m> ", *kRead = "\033[?2004l";
+
 /// The program on a terminal of its own.
 class Terminal {
  public:
@@ -89,6 +92,13 @@ class Terminal {
     shown_.erase(0, seen.size());
     return seen;
   }
+  /// Until a prompt, and the editor behind it reads: the terminal would take keys typed before for a line of its own.
+  std::string UntilPrompt(const std::string& prompt = kPrompt) {
+    std::string seen = Until(prompt);
+    termios mode{};
+    for (int i = 0; i < 6000 && ::tcgetattr(fd_, &mode) == 0 && (mode.c_lflag & ICANON) != 0; i++) ::usleep(10'000);
+    return seen;
+  }
   /// The exit code; what was shown until then goes to `rest`.
   int Wait(std::string* rest = nullptr) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
@@ -120,8 +130,6 @@ class Terminal {
   std::string shown_;
 };
 
-/// What the program shows before it reads a line, and after: it is the only one to ask for bracketed pastes.
-constexpr const char *kPrompt = "\033[?2004h\033[1m> ", *kRead = "\033[?2004l";
 /// Endless answers of a model that means nothing.
 const std::vector<std::string> kEndless = {"--no-loop-guard", "--seed", "1", "--temp", "0", "-t", "1"};
 
@@ -138,15 +146,15 @@ TEST(ChatTerminalTest, AnswersAndKeepsAHistory) {
   {
     Terminal t(dir, args);
     EXPECT_NE(t.Until("/help").find("chat.gguf"), std::string::npos);
-    t.Until(kPrompt);  // after the answer to -p
+    t.UntilPrompt();  // after the answer to -p
     t.Type("Once upon\r");
     t.Until(kRead);
-    EXPECT_GT(t.Until(kPrompt).size(), 15u);
+    EXPECT_GT(t.UntilPrompt().size(), 15u);
     t.Type("\033[200~two\rlines\033[201~\r");  // a paste: one message
-    t.Until(kPrompt);
+    t.UntilPrompt();
     t.Type("/sa\t" + (dir / "c.js") + "on\r");
     t.Until("3 turns");
-    t.Until(kPrompt);
+    t.UntilPrompt();
     t.Type("/exit\r");
     EXPECT_EQ(t.Wait(), 0);
   }
@@ -160,11 +168,11 @@ TEST(ChatTerminalTest, AnswersAndKeepsAHistory) {
   ASSERT_EQ(::stat((dir / "home/bonsai/history").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   Terminal t(dir, args);
-  t.Until(kPrompt);
+  t.UntilPrompt();
   t.Type("\033[A\033[A\033[A\033[A");  // /exit, /save, two lines, Once upon
   t.Until("Once upon");
   t.Type("\004\003");  // Ctrl-D on a line that is not empty does not leave; Ctrl-C clears it
-  t.Until(kPrompt);
+  t.UntilPrompt();
   t.Type("\004");
   EXPECT_EQ(t.Wait(), 0);
 }
@@ -172,19 +180,19 @@ TEST(ChatTerminalTest, AnswersAndKeepsAHistory) {
 TEST(ChatTerminalTest, CtrlCStopsTheAnswerAndNotTheProgram) {
   const test::TempDir dir;
   Terminal t(dir, Chat(ChatModel(dir), kEndless));
-  t.Until(kPrompt);
+  t.UntilPrompt();
   for (int i = 0; i < 2; i++) {
     t.Type("Go\r");
     t.Until(kRead);
     t.Until("\ufffd");  // the answer: this model says nothing else
     t.Type("\003");
-    EXPECT_EQ(t.Until(kPrompt).find("context"), std::string::npos);  // the end that the answer would have
+    EXPECT_EQ(t.UntilPrompt().find("context"), std::string::npos);  // the end that the answer would have
   }
   t.Type("forget this\003");
-  t.Until(kPrompt);
+  t.UntilPrompt();
   t.Type("/stats\r");
   EXPECT_NE(t.Until("memory").find("2 turns"), std::string::npos);
-  t.Until(kPrompt);
+  t.UntilPrompt();
   t.Type("\004");
   EXPECT_EQ(t.Wait(), 0);
 }
@@ -192,11 +200,11 @@ TEST(ChatTerminalTest, CtrlCStopsTheAnswerAndNotTheProgram) {
 TEST(ChatTerminalTest, ErrorsAreToldAndItGoesOn) {
   const test::TempDir dir;
   Terminal t(dir, Chat(ChatModel(dir), {"-n", "4"}));
-  t.Until(kPrompt);
+  t.UntilPrompt();
   t.Type("/nonsense\r");
-  EXPECT_NE(t.Until(kPrompt).find("/regen"), std::string::npos);
+  EXPECT_NE(t.UntilPrompt().find("/regen"), std::string::npos);
   t.Type("/load " + (dir / "none.json") + "\r");
-  EXPECT_NE(t.Until(kPrompt).find("none.json"), std::string::npos);
+  EXPECT_NE(t.UntilPrompt().find("none.json"), std::string::npos);
   t.Type("/exit\r");
   EXPECT_EQ(t.Wait(), 0);
 }
@@ -219,10 +227,10 @@ TEST(ChatTerminalTest, AnUnknownTerminalAndNoHomeDoNoHarm) {
   const test::TempDir dir;
   Terminal t(dir, Chat(ChatModel(dir), {"-n", "4"}),
              {"TERM=no-such-terminal", "NO_COLOR=1", "HOME=", "XDG_STATE_HOME="});
-  const std::string shown = t.Until("\033[?2004h> ");
+  const std::string shown = t.UntilPrompt("\033[?2004h> ");
   EXPECT_EQ(shown.find("\033[2m"), std::string::npos) << shown;
   t.Type("Go\r");
-  t.Until("\033[?2004h> ");
+  t.UntilPrompt("\033[?2004h> ");
   t.Type("/exit\r");
   EXPECT_EQ(t.Wait(), 0);
   EXPECT_FALSE(std::filesystem::exists(dir / "home"));
@@ -232,7 +240,7 @@ TEST(ChatTerminalTest, RunBecomesAChat) {
   const test::TempDir dir;
   {
     Terminal t(dir, {"run", ChatModel(dir), "-n", "4"});
-    t.Until(kPrompt);
+    t.UntilPrompt();
     t.Type("/exit\r");
     EXPECT_EQ(t.Wait(), 0);
   }

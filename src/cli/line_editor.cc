@@ -192,8 +192,9 @@ LineEditor::Impl::Impl(LineEditorOptions o)
   el_set(el, EL_PROMPT_ESC, &Prompt, '\1');
   el_set(el, EL_EDITOR, "emacs");
   el_set(el, EL_SIGNAL, 1);  // a signal gives the terminal back first; Ctrl-C then ends el_gets
-  el_set(el, EL_ADDFN, "bonsai-complete", "Complete a word", &Complete);
-  el_set(el, EL_ADDFN, "bonsai-paste", "Insert a pasted text", &Paste);
+  // Wide, or el_set makes copies that nobody frees.
+  el_wset(el, EL_ADDFN, L"bonsai-complete", L"Complete a word", &Complete);
+  el_wset(el, EL_ADDFN, L"bonsai-paste", L"Insert a pasted text", &Paste);
   el_set(el, EL_BIND, "^I", "bonsai-complete", nullptr);
   el_set(el, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_set(el, EL_BIND, "\\e[200~", "bonsai-paste", nullptr);
