@@ -9,7 +9,7 @@ set -euo pipefail
 
 declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config ccache git
-           libexpected-dev libfmt-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev libssl-dev libboost1.81-dev"
+           libexpected-dev libfmt-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libboost1.81-dev"
   [test]="libgtest-dev binutils"
   [bench]="libbenchmark-dev"
   [dev]="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev qemu-user-static"

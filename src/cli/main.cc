@@ -21,6 +21,7 @@ struct Verb {
 
 constexpr Verb kVerbs[] = {
     {"run", RunVerb, "generate text: bonsai run [MODEL.gguf] -p \"Once upon a time\""},
+    {"chat", ChatVerb, "talk with a model: bonsai chat MODEL.gguf"},
     {"serve", ServeVerb, "an OpenAI-compatible server with a chat page: bonsai serve MODEL.gguf"},
     {"inspect", InspectVerb, "what a model file holds, and what it needs to run here"},
     {"convert", ConvertVerb, "another weight format: bonsai convert IN.gguf OUT.gguf --type Q1_0"},

@@ -160,6 +160,35 @@ sampling::Params SamplingFlags::Merge(sampling::Params file_defaults) const {
   return file_defaults;
 }
 
+void GenerationFlags::AddTo(CLI::App& app) {
+  app.add_option("-n,--n-predict", max_tokens, "Most new tokens; -1 = until the model stops or the context is full")
+      ->check(CLI::Range(-1, 1 << 27))
+      ->capture_default_str();
+  app.add_option("-r,--stop,--reverse-prompt", stop, "Stop when this text appears (may be repeated)");
+  app.add_flag("--special", special, "Show control tokens");
+  app.add_flag("--no-loop-guard", no_loop_guard, "Do not end a generation that repeats itself endlessly");
+  draft.AddTo(app);
+}
+
+engine::GenerateOptions GenerationFlags::ToOptions() const {
+  return {.max_tokens = max_tokens,
+          .stop = stop,
+          .loop_guard = !no_loop_guard,
+          .special_text = special,
+          .speculate = draft.Any()};
+}
+
+void ChatFlags::AddTo(CLI::App& app) {
+  app.add_option("--system-prompt", system_prompt, "System prompt, for chat models (also -sys)");
+  app.add_option("--chat-template-kwargs", variables.json,
+                 "Variables for the chat template, a JSON object: '{\"enable_thinking\": false}'")
+      ->type_name("JSON");
+  app.add_option("--reasoning-budget", variables.reasoning_budget,
+                 "-1: the model reasons as it likes; 0: not at all, where its template knows how (enable_thinking)")
+      ->check(CLI::IsMember({-1, 0}))
+      ->capture_default_str();
+}
+
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const formats::ModelFile& file, engine::EngineOptions options,
                                                    bool quiet) {
   Progress loading("loading");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/conversation.h"
 #include "engine/engine.h"
 #include "formats/model_file.h"
 #include "sampling/sampler.h"
@@ -68,6 +69,24 @@ class SamplingFlags {
   sampling::Params values_;
   int64_t seed_ = -1;
   std::vector<Item> items_;
+};
+
+/// -n, --stop, --special, --no-loop-guard, and guesses.
+struct GenerationFlags {
+  int32_t max_tokens = -1;
+  std::vector<std::string> stop = {};
+  bool special = false, no_loop_guard = false;
+  DraftFlags draft = {};
+  void AddTo(CLI::App& app);
+  /// All but the sampling.
+  engine::GenerateOptions ToOptions() const;
+};
+
+/// --system-prompt, --chat-template-kwargs, --reasoning-budget.
+struct ChatFlags {
+  std::string system_prompt = {};
+  ChatVariables variables = {};
+  void AddTo(CLI::App& app);
 };
 
 /// Shows a progress line while the model is loaded, unless `quiet`; an InterruptGuard that lives stops it (kCancelled).

@@ -4,9 +4,10 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "cli/chat.h"
+#include "cli/conversation.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
-#include "text/chat_template.h"
 
 namespace bonsai::cli {
 namespace {
@@ -17,6 +18,7 @@ constexpr const char* kStoryPrompt = "Once upon a time, there was a little";
 constexpr const char* kExamples =
     "examples:\n"
     "  bonsai run                                      a story from the built-in model\n"
+    "  bonsai run model.gguf                           a chat, at a terminal, if the model can chat\n"
     "  bonsai run model.gguf -p \"Why is the sky blue?\"\n"
     "  bonsai run model.gguf -f prompt.txt -n 200 --temp 0 > answer.txt\n"
     "  bonsai run 8B.gguf -md 1.7B.gguf -p \"Why is the sky blue?\"\n"
@@ -25,11 +27,10 @@ constexpr const char* kExamples =
 struct Flags {
   ModelOption model;
   EngineFlags engine;
-  DraftFlags draft;
-  std::string prompt, prompt_file, prompt_ids, system_prompt, template_variables;
-  int32_t max_tokens = -1;
-  std::vector<std::string> stop;
-  bool raw = false, output_ids = false, json = false, no_loop_guard = false, special = false, verbose = false;
+  GenerationFlags generation;
+  ChatFlags chat;
+  std::string prompt, prompt_file, prompt_ids;
+  bool raw = false, output_ids = false, json = false, verbose = false;
 };
 
 void AddFlags(CLI::App& app, Flags& f) {
@@ -39,46 +40,26 @@ void AddFlags(CLI::App& app, Flags& f) {
   auto* ids = app.add_option("--prompt-ids", f.prompt_ids, "Prompt as token ids: 1,2,3 (nothing is added)");
   prompt->excludes(file)->excludes(ids);
   file->excludes(ids);
-  app.add_option("--system-prompt", f.system_prompt, "System prompt, for chat models (also -sys)");
-  app.add_option("--chat-template-kwargs", f.template_variables,
-                 "Variables for the chat template, a JSON object: '{\"enable_thinking\": false}'")
-      ->type_name("JSON");
-  app.add_option("-n,--n-predict", f.max_tokens, "Most new tokens; -1 = until the model stops or the context is full")
-      ->check(CLI::Range(-1, 1 << 27))
-      ->capture_default_str();
-  app.add_option("-r,--stop,--reverse-prompt", f.stop, "Stop when this text appears (may be repeated)");
+  f.chat.AddTo(app);
+  f.generation.AddTo(app);
   app.add_flag("--raw", f.raw, "Continue the prompt as it is, without the file's chat template");
-  app.add_flag("--special", f.special, "Show control tokens");
-  app.add_flag("--no-loop-guard", f.no_loop_guard, "Do not end a generation that repeats itself endlessly");
   app.add_flag("--output-ids", f.output_ids, "Print the new token ids, separated by commas, instead of text");
   app.add_flag("--json", f.json, "Print one JSON object: text, token ids, finish reason, timings");
   app.add_flag("-v,--verbose", f.verbose, "Print device, load time and speed on stderr");
   f.engine.AddTo(app);
-  f.draft.AddTo(app);
 }
 
-/// The prompt as the file's chat template writes it. Only what the template itself says becomes control tokens; what
-/// the user typed stays plain text.
-Result<std::vector<int32_t>> ChatPrompt(const Flags& f, const text::Tokenizer& t, const std::string& user) {
-  const auto piece = [&](int32_t id) { return std::string(t.Piece(id)); };
-  std::vector<text::ChatMessage> messages;
-  if (!f.system_prompt.empty()) messages.push_back({"system", f.system_prompt});
-  messages.push_back({"user", user});
-  text::ChatInput input{
-      .messages = text::MessagesValue(messages), .bos_token = piece(t.bos()), .eos_token = piece(t.eos())};
-  if (!f.template_variables.empty()) {
-    auto variables = text::ValueFromJson("--chat-template-kwargs", f.template_variables);
-    if (!variables) return Error(ErrorCode::kInvalidArgument, "{}", variables.error().message());
-    input.variables = std::move(*variables);
-  }
+/// The prompt as the file's chat template writes it.
+Result<std::vector<int32_t>> ChatPromptIds(const Flags& f, const text::Tokenizer& t, const std::string& user) {
   const auto with_advice = [](const ErrorValue& e) {
     return Error(e.code(), "{} (--raw continues the prompt without the template)", e.message());
   };
-  const auto chat = text::ChatTemplate::Parse(f.model.path + ": tokenizer.chat_template", t.chat_template());
-  if (!chat) return with_advice(chat.error());
-  const auto prompt = (*chat)->Render(input);
+  const auto prompter = ChatPrompter::Make(t, f.model.path, f.chat.variables);
+  if (!prompter) return with_advice(prompter.error());
+  const Conversation c{.system = f.chat.system_prompt, .turns = {{user, std::nullopt}}};
+  auto prompt = prompter->Render(c.Messages(0));
   if (!prompt) return with_advice(prompt.error());
-  return prompt->Encode(t);
+  return std::move(prompt->ids);
 }
 
 struct Prompt {
@@ -101,13 +82,15 @@ Result<Prompt> MakePrompt(const Flags& f, const text::Tokenizer& t) {
   if (text.empty())
     return Error(ErrorCode::kInvalidArgument, "nothing to continue: give a prompt with -p TEXT or -f FILE");
   const bool chat = !f.raw && !story && !t.chat_template().empty();
-  if (!chat && (!f.system_prompt.empty() || !f.template_variables.empty())) {
+  if (!chat && (!f.chat.system_prompt.empty() || !f.chat.variables.empty())) {
     return Error(ErrorCode::kInvalidArgument, "{} needs a chat: {}",
-                 f.system_prompt.empty() ? "--chat-template-kwargs" : "--system-prompt",
+                 !f.chat.system_prompt.empty()    ? "--system-prompt"
+                 : !f.chat.variables.json.empty() ? "--chat-template-kwargs"
+                                                  : "--reasoning-budget",
                  f.raw ? "leave --raw away" : "this file has no chat template");
   }
   if (chat) {
-    BONSAI_ASSIGN(p.ids, ChatPrompt(f, t, text));
+    BONSAI_ASSIGN(p.ids, ChatPromptIds(f, t, text));
   } else {
     p.ids = t.Encode(text, {.add_special = true, .parse_special = f.raw});
   }
@@ -149,10 +132,19 @@ void PrintSpeed(const engine::Engine& e, double load_seconds, const engine::Gene
              r.tokens.size(), n / std::max(r.generate_seconds, 1e-9), guesses, engine::FinishReasonName(r.reason));
 }
 
+/// Somebody at a terminal who named a model that chats, and nothing to continue.
+bool WantsChat(const Flags& f, const formats::ModelFile& file) {
+  const bool prompt = !f.prompt.empty() || !f.prompt_file.empty() || !f.prompt_ids.empty();
+  return !prompt && !f.raw && !f.json && !f.output_ids && !f.model.path.empty() && StdinIsTerminal() &&
+         StdoutIsTerminal() && HasChatTemplate(file);
+}
+
 Status Generate(const Flags& f, const SamplingFlags& sampling) {
   BONSAI_ASSIGN(const auto file, f.model.Open());
+  if (WantsChat(f, *file))
+    return Chat(*file, {.model = f.model, .engine = f.engine, .generation = f.generation, .chat = f.chat}, sampling);
   engine::EngineOptions options = f.engine.ToOptions();
-  BONSAI_ASSIGN(const auto draft, f.draft.Open(f.model, options));
+  BONSAI_ASSIGN(const auto draft, f.generation.draft.Open(f.model, options));
   const auto start = std::chrono::steady_clock::now();
   BONSAI_ASSIGN(const auto e, LoadEngine(*file, options));
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -161,12 +153,9 @@ Status Generate(const Flags& f, const SamplingFlags& sampling) {
   const bool stream = !f.output_ids && !f.json;
   std::string text;
   InterruptGuard interrupt;
-  engine::GenerateOptions g{.sampling = sampling.Merge(e->default_sampling()),
-                            .max_tokens = f.max_tokens,
-                            .stop = f.stop,
-                            .loop_guard = !f.no_loop_guard && f.prompt_ids.empty(),
-                            .special_text = f.special,
-                            .speculate = f.draft.Any()};
+  engine::GenerateOptions g = f.generation.ToOptions();
+  g.sampling = sampling.Merge(e->default_sampling());
+  g.loop_guard = g.loop_guard && f.prompt_ids.empty();
   if (stream && !prompt.echo.empty()) {
     const bool colour = StdoutIsTerminal();
     Emit((colour ? "\033[1m" : "") + prompt.echo + (colour ? "\033[0m" : ""));

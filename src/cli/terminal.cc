@@ -4,21 +4,51 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+
+#include "base/utf8.h"
 
 namespace bonsai::cli {
 namespace {
 
-volatile std::sig_atomic_t g_interrupted = 0;
+volatile std::sig_atomic_t g_interrupted = 0, g_stays = 0;
 
 extern "C" void OnInterrupt(int) {
   g_interrupted = 1;
-  std::signal(SIGINT, SIG_DFL);
+  if (g_stays == 0) std::signal(SIGINT, SIG_DFL);
 }
 
 }  // namespace
 
+bool StdinIsTerminal() { return ::isatty(STDIN_FILENO) != 0; }
 bool StdoutIsTerminal() { return ::isatty(STDOUT_FILENO) != 0; }
 bool StderrIsTerminal() { return ::isatty(STDERR_FILENO) != 0; }
+
+bool TerminalKnowsEscapes() {
+  const char* const term = std::getenv("TERM");
+  return term != nullptr && *term != 0 && std::string_view(term) != "dumb";
+}
+
+bool ColourWanted() {
+  const char* const no = std::getenv("NO_COLOR");
+  return (no == nullptr || *no == 0) && TerminalKnowsEscapes();
+}
+
+std::string ForTerminal(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t n = Utf8CharLength(text);
+    const auto c = static_cast<unsigned char>(text[0]);
+    if (n == 0 || (n == 2 && c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0))
+      out += "\xef\xbf\xbd";
+    else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+      out += {'\xe2', '\x90', static_cast<char>(c == 0x7f ? 0xa1 : 0x80 + c)};
+    else
+      out += text.substr(0, n);
+    text.remove_prefix(std::max<size_t>(n, 1));
+  }
+  return out;
+}
 
 int Fail(const ErrorValue& error) {
   fmt::print(stderr, "bonsai: {}\n", error.message());
@@ -50,12 +80,14 @@ void Progress::Clear() {
   shown_ = false;
 }
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard(bool stays) {
   g_interrupted = 0;
+  g_stays = stays ? 1 : 0;
   std::signal(SIGINT, OnInterrupt);
 }
 InterruptGuard::~InterruptGuard() { std::signal(SIGINT, SIG_DFL); }
 bool InterruptGuard::Requested() { return g_interrupted != 0; }
+void InterruptGuard::Clear() { g_interrupted = 0; }
 
 bool Emit(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;

@@ -12,8 +12,17 @@
 
 namespace bonsai::cli {
 
+bool StdinIsTerminal();
 bool StdoutIsTerminal();
 bool StderrIsTerminal();
+/// By TERM, which is neither missing nor "dumb".
+bool TerminalKnowsEscapes();
+/// The same, and NO_COLOR (no-color.org) is not set.
+bool ColourWanted();
+
+/// Text from a model or a file, harmless to a terminal: control characters but \n and \t become visible ones (U+2400
+/// and on), bytes that are not UTF-8 and the controls U+0080 to U+009F become U+FFFD.
+std::string ForTerminal(std::string_view text);
 
 /// Prints "bonsai: message" on stderr; kUsage for kInvalidArgument, else kFailed.
 int Fail(const ErrorValue& error);
@@ -38,14 +47,17 @@ class Progress {
   bool shown_ = false;
 };
 
-/// Turns Ctrl-C into a flag for as long as it lives: the first asks to stop, the second ends the program.
+/// Turns Ctrl-C into a flag for as long as it lives: the first asks to stop, the second ends the program, unless it
+/// `stays`.
 class InterruptGuard {
  public:
-  InterruptGuard();
+  explicit InterruptGuard(bool stays = false);
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
   static bool Requested();
+  /// Forgets what was requested.
+  static void Clear();
 };
 
 /// Writes to stdout and flushes; false when nobody reads any more (a closed pipe).

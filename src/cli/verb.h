@@ -8,6 +8,7 @@ enum ExitCode : int { kDone = 0, kFailed = 1, kUsage = 2 };
 
 /// argv[0] is the verb. Returns an exit code; errors are printed as one line on stderr.
 int RunVerb(int argc, char** argv);
+int ChatVerb(int argc, char** argv);
 int ServeVerb(int argc, char** argv);
 int InspectVerb(int argc, char** argv);
 int ConvertVerb(int argc, char** argv);

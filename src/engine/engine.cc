@@ -23,15 +23,17 @@ Result<std::unique_ptr<Engine>> Engine::Load(const formats::ModelFile& file, con
 }
 
 Result<GenerateResult> Engine::Generate(std::span<const int32_t> prompt, const GenerateOptions& options,
-                                        const OnToken& on_token) {
+                                        const OnToken& on_token, const std::function<bool()>& go_on) {
   chain_.Release(model_->pool());
   std::optional<GenerateResult> result;
   Request request{.prompt = {prompt.begin(), prompt.end()},
                   .options = options,
                   .on_token = on_token,
                   .on_finish = [&](const GenerateResult& r) { result = r; }};
-  BONSAI_RETURN_IF_ERROR(scheduler_->Submit(std::move(request)));
-  while (scheduler_->Step()) continue;
+  BONSAI_ASSIGN(const RequestId id, scheduler_->Submit(std::move(request)));
+  do {
+    if (go_on && !go_on()) scheduler_->Cancel(id);
+  } while (scheduler_->Step());
   BONSAI_CHECK(result.has_value());
   BONSAI_RETURN_IF_ERROR(result->status);
   return *std::move(result);

@@ -37,10 +37,11 @@ class Engine {
   std::string device_name() const { return model_->device_name(); }
 
   /// Continues `prompt`; of its beginning, what earlier calls left in the cache is not computed again (cached_tokens),
-  /// and the answer is the same. Ends what Feed began. kInvalidArgument: what Scheduler::Submit refuses. kCorrupt: the
-  /// model computed no finite logit.
+  /// and the answer is the same. Ends what Feed began. `go_on`, if any, is asked before each batch, so also while the
+  /// prompt is read; false ends the generation as on_token does. kInvalidArgument: what Scheduler::Submit refuses.
+  /// kCorrupt: the model computed no finite logit.
   Result<GenerateResult> Generate(std::span<const int32_t> prompt, const GenerateOptions& options,
-                                  const OnToken& on_token);
+                                  const OnToken& on_token, const std::function<bool()>& go_on = {});
 
   /// Feeds `tokens` from an empty cache and calls visit(i, logits) for each position in order: logits [V] predict
   /// token i + 1. The span is valid during the call. Errors as Feed; visit returning false stops (kCancelled).

@@ -57,6 +57,22 @@ TEST(EngineTest, ASeedRepeatsAndAnotherDiffers) {
   EXPECT_NE(a->tokens, c->tokens);
 }
 
+TEST(EngineTest, CanBeStoppedWhileItReadsThePrompt) {
+  const std::string bytes = test::BuildGguf({});
+  const auto e = Load(bytes, {.batch_rows = 16});
+  const std::vector<int32_t> prompt(100, 7);
+  int asked = 0, tokens = 0;
+  const auto count = [&](const Token&) { return ++tokens > 0; };
+  const auto r = e->Generate(prompt, Greedy(4), count, [&] { return ++asked < 3; });
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->reason, FinishReason::kCancelled);
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(tokens, 0);
+  const auto again = e->Generate(prompt, Greedy(4), count, [&] { return ++asked > 0; });
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->tokens.size(), 4u);
+}
+
 TEST(EngineTest, FeedContinuesWhatWasFed) {
   const std::string bytes = test::BuildGguf({});
   const auto e = Load(bytes, {.context = 96, .batch_rows = 16});
