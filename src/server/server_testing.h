@@ -126,13 +126,14 @@ struct ScriptServerOptions {
   int32_t parallel = 16, max_queue = 64;
   uint64_t kv_memory = 0;
   bool start = true;
+  const std::string& model = ScriptModelBytes();
 };
 
 /// Service and engine; generates without chance unless a request says otherwise.
 class ScriptServer {
  public:
   explicit ScriptServer(ScriptServerOptions o = {}) : options_(o) {
-    const auto file = test::OpenBytes(ScriptModelBytes());
+    const auto file = test::OpenBytes(o.model);
     auto loaded = engine::BatchEngine::Load(**file, {.threads = 1, .parallel = o.parallel, .kv_memory = o.kv_memory},
                                             {.max_queue = o.max_queue});
     EXPECT_TRUE(loaded) << loaded.error().message();

@@ -146,6 +146,22 @@ TEST(ServiceTroubleTest, TheEndOfTheServer) {
   EXPECT_TRUE(server.Idle());
 }
 
+TEST(ServiceTroubleTest, DamagedWeightsAreNotTheClientsFault) {
+  std::string bytes = testing::ScriptModelBytes();
+  const auto file = test::OpenBytes(bytes);
+  const formats::TensorInfo* values = (*file)->FindTensor("blk.0.attn_v.weight");
+  ASSERT_NE(values, nullptr);
+  // 3.4e38 each: numbers, but their sums are none.
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(values->offset), values->bytes, '\x7f');
+  ScriptServer server({.model = bytes});
+  const Response r = server.Post(kChat, Chat("hi"));
+  EXPECT_EQ(r.status, 500) << r.body;
+  EXPECT_EQ(Json::parse(r.body)["error"]["type"], "server_error");
+  const auto events = Events(server.Post(kChat, Chat("hi", {{"stream", true}})).body);
+  EXPECT_EQ(Json::parse(events.back())["error"]["type"], "server_error");
+  EXPECT_TRUE(server.Idle());
+}
+
 TEST(ServiceTroubleTest, WhatPeopleWriteIsTheirsAlone) {
   ScriptServer server({.service = {.metrics = true}, .parallel = 2});
   const std::string secret = "xyzzy-secret";
