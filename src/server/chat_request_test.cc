@@ -172,6 +172,14 @@ TEST(ChatRequestTest, RefusesByNameWhatItCannotDo) {
                   {"audio", nullptr}}));
 }
 
+TEST(ChatRequestTest, TooManyValuesAreRefused) {
+  Json messages = Json::array();
+  for (int i = 0; i < 50'000; i++) messages.push_back({{"role", "user"}, {"content", "x"}});  // 5 values each
+  EXPECT_NE(Refusal({{"messages", messages}}).find("more than 250000 values"), std::string::npos);
+  while (messages.size() > 49'990) messages.erase(messages.size() - 1);
+  EXPECT_EQ(Refusal({{"messages", messages}}), "none");
+}
+
 TEST(ChatRequestTest, Tools) {
   const Json tools = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
   EXPECT_TRUE(Read(Chat("x", {{"tools", tools}})).tools);

@@ -300,7 +300,10 @@ class Connection final : public Waiting {
     Request request = HeadOf(parser.get(), remote_, ++shared_->requests);
     const uint64_t length = parser.content_length().value_or(0);
     if ((parser.chunked() || length > buffer_.size()) && options_.screen)
-      if (auto refusal = options_.screen(request)) co_return co_await Refuse(std::move(*refusal));
+      if (auto refusal = options_.screen(request)) {
+        refusal->headers.emplace_back("X-Request-Id", request.id);
+        co_return co_await Refuse(std::move(*refusal));
+      }
     if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
       http::response<http::empty_body> go(http::status::continue_, 11);
       co_await http::async_write(stream_, go, Into(error));

@@ -271,6 +271,7 @@ TEST_F(ListenerTest, BodiesOfThoseWhoMayNotAskAreNotRead) {
     EXPECT_TRUE(answer.starts_with("HTTP/1.1 401")) << answer;
     EXPECT_TRUE(answer.ends_with("no /echo"));
     EXPECT_NE(answer.find("WWW-Authenticate: Bearer"), std::string::npos);
+    EXPECT_NE(answer.find("X-Request-Id: req-"), std::string::npos);
   }
   // The answer arrives although the client is still sending: nothing resets the connection.
   Client busy(listener_->port());
