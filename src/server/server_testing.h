@@ -193,6 +193,10 @@ class ScriptServer {
     const std::lock_guard lock(mutex_);
     return records_;
   }
+  void ForgetRecords() {
+    const std::lock_guard lock(mutex_);
+    std::vector<RequestRecord>().swap(records_);
+  }
 
  private:
   const ScriptServerOptions options_;

@@ -214,7 +214,7 @@ TEST(ServiceTest, SeveralChoices) {
   const Json one = server.Ask(kChat, Chat("hi"));
   const Json a = server.Ask(kChat, Chat("hi", {{"n", 3}}));
   ASSERT_EQ(a["choices"].size(), 3u);
-  for (int i = 0; i < 3; i++) {
+  for (size_t i = 0; i < 3; i++) {
     EXPECT_EQ(a["choices"][i]["index"], i);
     EXPECT_EQ(a["choices"][i]["message"]["content"], kHello);
   }
@@ -240,7 +240,7 @@ TEST(ServiceTest, ContinuesTexts) {
   const Json a = server.Ask(kText, {{"prompt", {"ab", "c"}}, {"n", 2}, {"max_tokens", 2}, {"echo", true}});
   EXPECT_EQ(a["object"], "text_completion");
   ASSERT_EQ(a["choices"].size(), 4u);
-  for (int i = 0; i < 4; i++)
+  for (size_t i = 0; i < 4; i++)
     EXPECT_TRUE(a["choices"][i]["text"].get<std::string>().starts_with(i < 2 ? "ab" : "c")) << a;
   EXPECT_EQ(a["usage"]["prompt_tokens"], 3);
   const Json cue = server.Ask("/tokenize", {{"content", "<|cue:hello|>"}})["tokens"];
@@ -357,7 +357,7 @@ TEST(ServiceTest, AnAnswerDependsOnItsRequestAlone) {
   other["seed"] = 8;
   EXPECT_NE(tokens(other), alone);
   std::vector<std::shared_ptr<testing::FakeExchange>> rest;
-  for (int i = 0; i < 15; i++) {
+  for (size_t i = 0; i < 15; i++) {
     other["seed"] = 100 + i, other["max_tokens"] = 20 + 10 * i, other["prompt"] = std::string(1 + 40 * i, 'p');
     rest.push_back(server.Send("POST", kText, other.dump()));
   }
