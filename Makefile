@@ -42,12 +42,12 @@ bench:  ## Install, build, and run the benchmarks
 format:  ## Format every source file in place
 	@tools/format.sh
 
-soak:  ## Fuzz each reader for SOAK_SECONDS (600), then repeat every test SOAK_REPEATS (20) times
+soak:  ## Fuzz each reader for SOAK_SECONDS (600), then repeat every test, with large crowds, SOAK_REPEATS (20) times
 	@tools/setup.sh build test dev
 	cmake --preset fuzz && cmake --build --preset fuzz
 	tools/fuzz.sh build/fuzz $(SOAK_SECONDS)
 	@$(MAKE) --no-print-directory build
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $$(nproc) --repeat until-fail:$(SOAK_REPEATS)
+	BONSAI_SOAK=1 ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $$(nproc) --repeat until-fail:$(SOAK_REPEATS)
 
 clean:  ## Delete every build directory
 	rm -rf build

@@ -290,6 +290,8 @@ TEST(LayeringSelfTest, RefusesWhatIsNotDrawn) {
       {"formats/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
       {"base/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
       {"formats/a.h", "#include \"base/json.h\"", "only in .cc files"},  // it includes nlohmann
+      {"server/a.h", "#include <nlohmann/json.hpp>", "only in .cc files"},
+      {"formats/a.h", "#include <nlohmann/json_fwd.hpp>", "is not formats/'s"},
       {"base/a.cc", "#include <gtest/gtest.h>", "belongs to tests"},
       {"base/latest_a.h", "#include <gtest/gtest.h>", "belongs to tests"},
       {"base/a.cc", "#include <absl/strings/str_cat.h>", "has no owner"},
@@ -312,7 +314,7 @@ TEST(LayeringSelfTest, AllowsWhatIsDrawn) {
       {"kernels/test_a.h", "#include <gtest/gtest.h>"}, {"text/test_a.h", "#include <nlohmann/json.hpp>"},
       {"base/a.cc", "#include <sys/mman.h>"},           {"base/a.h", "//   #include \"cli/cli.h\" in a comment"},
       {"model/arch/a.cc", "#include \"model/b.h\""},    {"base/json.h", "#include <nlohmann/json.hpp>"},
-      {"formats/a.cc", "#include \"base/json.h\""},
+      {"formats/a.cc", "#include \"base/json.h\""},     {"server/a.h", "#include <nlohmann/json_fwd.hpp>"},
   };
   for (const auto& c : cases) EXPECT_EQ(Join(CheckFile(rules, c[0], std::string(c[1]) + "\n")), "");
 }

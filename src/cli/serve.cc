@@ -304,6 +304,7 @@ Status Serve(const Flags& f) {
        .timeout = seconds(f.timeout),
        .log_content = f.log_content,
        .log = [&log](const server::RequestRecord& record) { log.Request(record); }});
+  listen.screen = [&service](const server::Request& head) { return service.Screen(head); };
   BONSAI_ASSIGN(const auto listener,
                 server::Listener::Start(listen, [&service](const auto& exchange) { service.Handle(exchange); }));
   const std::vector<std::string> urls = Urls(*listener, !f.ssl_cert_file.empty());

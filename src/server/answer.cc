@@ -148,7 +148,8 @@ class Answer : public std::enable_shared_from_this<Answer> {
   static std::optional<ApiError> ProblemOf(const GenerateResult& r) {
     switch (r.reason) {
       case FinishReason::kError:
-        return ToApiError(r.status ? ErrorValue(ErrorCode::kCorrupt, "the generation failed") : r.status.error());
+        // Never the client's fault, whatever the code: what was wrong with the request Submit has refused.
+        return ApiError{.status = 500, .message = r.status ? "the generation failed" : r.status.error().message()};
       case FinishReason::kDeadline:
         return ApiError{.status = 504, .message = "the request took longer than the server allows (--timeout)"};
       case FinishReason::kCancelled:

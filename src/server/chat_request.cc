@@ -84,7 +84,7 @@ std::optional<ApiError> FillInput(std::string_view body, Fields& f, bool thinkin
 
 std::optional<ApiError> ReadChat(std::string_view body, const ChatDefaults& defaults, ChatRequest& request) {
   std::optional<ApiError> error;
-  const Json json = ParseBody(body, error);
+  const Json json = ParseBody(body, error, kMaxChatValues);
   if (error) return error;
   Fields f(json);
   RefuseWhatIsMissing(f);
@@ -98,7 +98,7 @@ std::optional<ApiError> ReadChat(std::string_view body, const ChatDefaults& defa
 
 std::optional<ApiError> ReadConversation(std::string_view body, const ChatDefaults& defaults, text::ChatInput& input) {
   std::optional<ApiError> error;
-  const Json json = ParseBody(body, error);
+  const Json json = ParseBody(body, error, kMaxChatValues);
   if (error) return error;
   Fields f(json);
   input.add_generation_prompt = f.Bool("add_generation_prompt", true);

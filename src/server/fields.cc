@@ -9,9 +9,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Values of a request: a conversation has a few dozen a message, a prompt as token ids one a token.
-constexpr size_t kMaxValues = 2'000'000;
-
 }  // namespace
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {
@@ -116,8 +113,8 @@ std::string Dump(const Json& value) { return value.dump(-1, ' ', false, Json::er
 
 Response JsonResponse(const Json& value) { return {.body = Dump(value)}; }
 
-Json ParseBody(std::string_view body, std::optional<ApiError>& error) {
-  auto parsed = ParseJson("the request's body", body, {.bytes = body.size(), .values = kMaxValues});
+Json ParseBody(std::string_view body, std::optional<ApiError>& error, size_t max_values) {
+  auto parsed = ParseJson("the request's body", body, {.bytes = body.size(), .values = max_values});
   if (!parsed) {
     error = ApiError{.message = parsed.error().message(), .code = "invalid_json"};
   } else if (!parsed->is_object()) {

@@ -53,7 +53,10 @@ std::string_view KindName(const nlohmann::json& value);
 std::string Dump(const nlohmann::json& value);
 Response JsonResponse(const nlohmann::json& value);
 
+/// Most values of a request, where one may be a prompt as token ids, and of a conversation, which has a few dozen a
+/// message. As a template's values each takes a few hundred bytes.
+inline constexpr size_t kMaxValues = 2'000'000, kMaxChatValues = 250'000;
 /// The request's body, which must be a JSON object. The error in `error`.
-nlohmann::json ParseBody(std::string_view body, std::optional<ApiError>& error);
+nlohmann::json ParseBody(std::string_view body, std::optional<ApiError>& error, size_t max_values = kMaxValues);
 
 }  // namespace bonsai::server

@@ -21,8 +21,8 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <condition_variable>
+#include <map>
 #include <mutex>
-#include <set>
 #include <thread>
 
 #include "base/ascii.h"
@@ -39,12 +39,21 @@ using namespace asio::experimental::awaitable_operators;
 
 auto Into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
+/// A connection, as long as it may be closed because nothing is being answered on it.
+struct Waiting {
+  virtual ~Waiting() = default;
+  virtual void Close() = 0;
+  bool idle = false;  ///< Not a byte of a request has come.
+};
+
 /// What connections share with the listener. Counts are atomic because other threads ask for them.
 struct Shared {
   ListenOptions options;
   Handler handler;
-  std::atomic<size_t> connections = 0, exchanges = 0;
-  std::atomic<uint64_t> refused = 0, requests = 0;
+  std::atomic<size_t> connections = 0, exchanges = 0, body_bytes = 0;
+  std::atomic<uint64_t> refused = 0, gave_way = 0, requests = 0;
+  std::map<uint64_t, Waiting*> waiting;  // the listener's thread only; the longest wait first
+  uint64_t waits = 0;                    // so far
   std::atomic<bool> stopping = false;
   std::mutex mutex;
   std::condition_variable changed;  // an exchange ended
@@ -59,11 +68,28 @@ struct Shared {
   }
 };
 
+/// The share of a request's body in what all bodies may take.
+class BodyShare {
+ public:
+  explicit BodyShare(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  BodyShare(BodyShare&& other) noexcept : shared_(other.shared_), bytes_(std::exchange(other.bytes_, 0)) {}
+  ~BodyShare() { shared_->body_bytes -= bytes_; }
+  /// False when there is no room for so many bytes.
+  bool Grow(size_t bytes) {
+    const size_t more = bytes - std::exchange(bytes_, bytes);
+    return (shared_->body_bytes += more) <= shared_->options.max_bodies_bytes;
+  }
+
+ private:
+  const std::shared_ptr<Shared> shared_;
+  size_t bytes_ = 0;
+};
+
 /// An answer in the making. Handlers put bytes in from any thread; the connection's coroutine takes them out.
 class HttpExchange final : public Exchange, public std::enable_shared_from_this<HttpExchange> {
  public:
-  HttpExchange(Request request, std::shared_ptr<Shared> shared)
-      : request_(std::move(request)), shared_(std::move(shared)) {}
+  HttpExchange(Request request, BodyShare share, std::shared_ptr<Shared> shared)
+      : request_(std::move(request)), share_(std::move(share)), shared_(std::move(shared)) {}
 
   const Request& request() const override { return request_; }
 
@@ -145,6 +171,7 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
   }
 
   const Request request_;
+  const BodyShare share_;
   const std::shared_ptr<Shared> shared_;
   asio::steady_timer* timer_ = nullptr;  // the listener's thread only
   std::mutex mutex_;                     // of everything below
@@ -179,7 +206,8 @@ std::string Text(const tcp::endpoint& e) {
                              : fmt::format("{}:{}", e.address().to_string(), e.port());
 }
 
-Request ToRequest(http::request<http::string_body>&& message, std::string remote, uint64_t number) {
+/// All but the body.
+Request HeadOf(const http::request<http::string_body>& message, const std::string& remote, uint64_t number) {
   Request r;
   r.method = message.method_string();
   const std::string_view target(message.target().data(), message.target().size());
@@ -187,15 +215,14 @@ Request ToRequest(http::request<http::string_body>&& message, std::string remote
   r.path = target.substr(0, question);
   if (question != std::string_view::npos) r.query = target.substr(question + 1);
   for (const auto& field : message) r.headers.emplace_back(ToLower(field.name_string()), std::string(field.value()));
-  r.body = std::move(message.body());
-  r.remote = std::move(remote);
+  r.remote = remote;
   r.id = fmt::format("req-{}", number);
   return r;
 }
 
 /// One connection, plain or TLS.
 template <class Stream>
-class Connection {
+class Connection final : public Waiting {
  public:
   Connection(Stream stream, std::shared_ptr<Shared> shared)
       : stream_(std::move(stream)), shared_(std::move(shared)), options_(shared_->options) {}
@@ -206,23 +233,36 @@ class Connection {
     if (error || !co_await Handshake()) co_return;
     while (co_await OneExchange()) {
     }
+    const GivesWay gives_way(*this);
     if constexpr (kTls) {
       Lowest().expires_after(options_.header_timeout);
       co_await stream_.async_shutdown(Into(error));
     }
     Lowest().socket().shutdown(tcp::socket::shutdown_send, error);
+    if (unread_) co_await ReadAway();
   }
-  /// Closes it if it waits for a request.
-  void StopIdle() {
-    if (idle_) Lowest().cancel();
-  }
+  void Close() override { Lowest().cancel(); }
 
  private:
+  /// While it lives, the connection is closed when others need the room.
+  class GivesWay {
+   public:
+    explicit GivesWay(Connection& c) : shared_(*c.shared_), key_(shared_.waits++) { shared_.waiting[key_] = &c; }
+    ~GivesWay() { shared_.waiting.erase(key_); }
+    GivesWay(const GivesWay&) = delete;
+    GivesWay& operator=(const GivesWay&) = delete;
+
+   private:
+    Shared& shared_;
+    const uint64_t key_;
+  };
+
   static constexpr bool kTls = !std::is_same_v<Stream, beast::tcp_stream>;
   beast::tcp_stream& Lowest() { return beast::get_lowest_layer(stream_); }
 
   asio::awaitable<bool> Handshake() {
     if constexpr (kTls) {
+      const GivesWay gives_way(*this);
       error_code error;
       Lowest().expires_after(options_.header_timeout);
       co_await stream_.async_handshake(asio::ssl::stream_base::server, Into(error));
@@ -237,35 +277,61 @@ class Connection {
     if (shared_->stopping) co_return false;
     error_code error;
     Lowest().expires_after(options_.idle_timeout);
-    idle_ = true;
+    idle = true;
     const size_t n = co_await stream_.async_read_some(buffer_.prepare(4096), Into(error));
-    idle_ = false;
+    idle = false;
     buffer_.commit(n);
     co_return !error;
   }
 
   /// True when the connection stays open.
   asio::awaitable<bool> OneExchange() {
-    if (!co_await WaitForRequest()) co_return false;
     http::request_parser<http::string_body> parser;
     parser.header_limit(static_cast<uint32_t>(options_.max_header_bytes));
     parser.body_limit(options_.max_body_bytes);
     error_code error;
-    Lowest().expires_after(options_.header_timeout);
-    co_await http::async_read_header(stream_, buffer_, parser, Into(error));
+    {
+      const GivesWay gives_way(*this);
+      if (!co_await WaitForRequest()) co_return false;
+      Lowest().expires_after(options_.header_timeout);
+      co_await http::async_read_header(stream_, buffer_, parser, Into(error));
+    }
     if (error) co_return co_await Refuse(error);
+    Request request = HeadOf(parser.get(), remote_, ++shared_->requests);
+    const uint64_t length = parser.content_length().value_or(0);
+    if ((parser.chunked() || length > buffer_.size()) && options_.screen)
+      if (auto refusal = options_.screen(request)) {
+        refusal->headers.emplace_back("X-Request-Id", request.id);
+        co_return co_await Refuse(std::move(*refusal));
+      }
     if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
       http::response<http::empty_body> go(http::status::continue_, 11);
       co_await http::async_write(stream_, go, Into(error));
       if (error) co_return false;
     }
+    BodyShare share(shared_);
     Lowest().expires_after(options_.body_timeout);
-    co_await http::async_read(stream_, buffer_, parser, Into(error));
-    if (error) co_return co_await Refuse(error);
+    parser.eager(true);
+    while (!parser.is_done()) {
+      co_await http::async_read_some(stream_, buffer_, parser, Into(error));
+      if (error) co_return co_await Refuse(error);
+      if (!share.Grow(parser.get().body().size())) co_return co_await Refuse(NoRoom());
+    }
     const bool keep_alive = parser.get().keep_alive(), head_only = parser.get().method() == http::verb::head;
     const unsigned version = parser.get().version();
-    auto exchange = std::make_shared<HttpExchange>(ToRequest(parser.release(), remote_, ++shared_->requests), shared_);
+    request.body = std::move(parser.get().body());
+    auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(share), shared_);
     co_return co_await Answer(exchange, keep_alive, head_only, version);
+  }
+
+  // (Not where it is used: g++ 12 cannot compile initializer lists inside of co_await.)
+  static Response NoRoom() {
+    return {.status = 503,
+            .body = ErrorBody(503, "unavailable_error", "too many long requests at a time"),
+            .headers = {{"Retry-After", "1"}}};
+  }
+  static std::string ErrorBody(unsigned status, std::string_view type, std::string_view text) {
+    return fmt::format(R"({{"error":{{"message":"{}","type":"{}","code":{}}}}})", text, type, status);
   }
 
   /// What could not be read is answered where that makes sense, and the connection ends. (After a timeout there is
@@ -281,16 +347,34 @@ class Connection {
                error == http::error::end_of_stream || error == http::error::partial_message) {
       co_return false;  // the connection broke
     }
-    http::response<http::string_body> answer(status, 11);
-    answer.set(http::field::content_type, "application/json");
+    const auto number = static_cast<unsigned>(status);
+    Response refusal{.status = static_cast<int>(number), .body = ErrorBody(number, "invalid_request_error", text)};
+    co_return co_await Refuse(std::move(refusal));
+  }
+
+  /// An answer to a request that has not come to its end.
+  asio::awaitable<bool> Refuse(Response refusal) {
+    http::response<http::string_body> answer(static_cast<http::status>(refusal.status), 11);
+    answer.set(http::field::content_type, refusal.content_type);
+    for (const auto& [name, value] : refusal.headers) answer.set(name, value);
     answer.keep_alive(false);
-    answer.body() = fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error","code":{}}}}})", text,
-                                static_cast<unsigned>(status));
+    answer.body() = std::move(refusal.body);
     answer.prepare_payload();
-    error_code ignored;
+    error_code error;
     Lowest().expires_after(options_.write_timeout);
-    co_await http::async_write(stream_, answer, Into(ignored));
+    co_await http::async_write(stream_, answer, Into(error));
+    unread_ = !error;
     co_return false;
+  }
+
+  /// Closing a socket with bytes in it resets the connection, and the client may lose the answer that it should read.
+  asio::awaitable<void> ReadAway() {
+    error_code error;
+    Lowest().expires_after(std::chrono::seconds(2));
+    while (!error) {
+      buffer_.clear();
+      co_await Lowest().async_read_some(buffer_.prepare(size_t{64} << 10), Into(error));
+    }
   }
 
   asio::awaitable<bool> Answer(const std::shared_ptr<HttpExchange>& exchange, bool keep_alive, bool head_only,
@@ -409,7 +493,7 @@ class Connection {
   const ListenOptions& options_;
   beast::flat_buffer buffer_;
   std::string remote_;
-  bool idle_ = false;
+  bool unread_ = false;  // it ends in the middle of a request
 };
 
 class AsioListener final : public Listener {
@@ -447,14 +531,17 @@ class AsioListener final : public Listener {
 
   uint16_t port() const override { return port_; }
   std::vector<std::string> endpoints() const override { return endpoints_; }
-  ListenerStats stats() const override { return {shared_->connections, shared_->exchanges, shared_->refused}; }
+  ListenerStats stats() const override {
+    return {shared_->connections, shared_->exchanges, shared_->refused, shared_->gave_way, shared_->body_bytes};
+  }
 
   bool Stop(std::chrono::milliseconds grace) override {
     if (!shared_->stopping.exchange(true)) {
       shared_->Post([this] {
         error_code ignored;
         for (tcp::acceptor& acceptor : acceptors_) acceptor.close(ignored);
-        for (const auto& stop : idle_stoppers_) (*stop)();
+        for (const auto& [wait, connection] : shared_->waiting)
+          if (connection->idle) connection->Close();
       });
     }
     std::unique_lock lock(shared_->mutex);
@@ -502,11 +589,12 @@ class AsioListener final : public Listener {
       tcp::socket socket = co_await acceptor.async_accept(Into(error));
       if (error == asio::error::operation_aborted) co_return;
       if (error) {  // no descriptors left: wait until some connection has ended
+        (void)MakeRoom();
         asio::steady_timer pause(io_, std::chrono::milliseconds(50));
         co_await pause.async_wait(Into(error));
         continue;
       }
-      if (shared_->connections >= shared_->options.max_connections) {
+      if (shared_->connections >= shared_->options.max_connections && !MakeRoom()) {
         shared_->refused++;
         continue;  // the socket closes
       }
@@ -519,21 +607,27 @@ class AsioListener final : public Listener {
     }
   }
 
+  /// Closes the connection that has waited longest without asking for anything. False when there is none.
+  bool MakeRoom() {
+    const auto longest = shared_->waiting.begin();
+    if (longest == shared_->waiting.end()) return false;
+    longest->second->Close();
+    shared_->waiting.erase(longest);
+    shared_->gave_way++;
+    return true;
+  }
+
   template <class Stream>
   asio::awaitable<void> Serve(Stream stream) {
     shared_->connections++;
     {
       Connection<Stream> connection(std::move(stream), shared_);
-      const std::function<void()> stop = [&] { connection.StopIdle(); };
-      const auto at = idle_stoppers_.insert(&stop).first;
       co_await connection.Run();
-      idle_stoppers_.erase(at);
     }
     shared_->connections--;
   }
 
-  const std::shared_ptr<Shared> shared_;
-  std::set<const std::function<void()>*> idle_stoppers_;  // outlives the coroutines in io_
+  const std::shared_ptr<Shared> shared_;  // outlives the coroutines in io_
   asio::io_context io_{1};
   std::optional<asio::ssl::context> tls_;
   std::vector<tcp::acceptor> acceptors_;

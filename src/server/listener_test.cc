@@ -1,11 +1,7 @@
 // The transport against clients that behave and clients that do not, over real sockets.
 #include "server/listener.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -13,58 +9,13 @@
 #include <mutex>
 #include <thread>
 
+#include "server/client_testing.h"
+
 namespace bonsai::server {
 namespace {
 
 using std::chrono::milliseconds;
-
-/// A client that sends bytes as they are. Reads time out after ten seconds, so that a hanging server fails a test.
-class Client {
- public:
-  explicit Client(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    const timeval limit = {10, 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    sockaddr_in to = {};
-    to.sin_family = AF_INET, to.sin_port = htons(port), to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = ::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
-  }
-  ~Client() { Close(); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  bool connected() const { return connected_; }
-  void Send(std::string_view bytes) const { (void)!::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  void Close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-  /// Ends with a reset, not a goodbye.
-  void Abort() {
-    const linger now = {1, 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    Close();
-  }
-  /// Up to and including `mark`; everything up to the end when it does not come.
-  std::string ReadUntil(std::string_view mark) {
-    for (;;) {
-      if (const size_t at = mark.empty() ? std::string::npos : seen_.find(mark); at != std::string::npos) {
-        std::string out = seen_.substr(0, at + mark.size());
-        seen_.erase(0, out.size());
-        return out;
-      }
-      char piece[4096];
-      const ssize_t n = ::recv(fd_, piece, sizeof piece, 0);
-      if (n <= 0) return std::exchange(seen_, {});
-      seen_.append(piece, static_cast<size_t>(n));
-    }
-  }
-  std::string ReadAll() { return ReadUntil(""); }
-
- private:
-  int fd_;
-  bool connected_ = false;
-  std::string seen_;
-};
+using testing::Client;
 
 constexpr std::string_view kGet = "GET /echo?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 constexpr std::string_view kLast = "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -272,7 +223,7 @@ TEST_F(ListenerTest, ThoseWhoDawdleAreShownOut) {
   EXPECT_TRUE(WaitForIdle());
 }
 
-TEST_F(ListenerTest, MoreConnectionsThanAllowedAreClosed) {
+TEST_F(ListenerTest, WhoeverWaitsLongestGivesWay) {
   Start({.max_connections = 3});
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 3; i++) {
@@ -280,11 +231,79 @@ TEST_F(ListenerTest, MoreConnectionsThanAllowedAreClosed) {
     clients.back()->Send(kGet);
     EXPECT_NE(clients.back()->ReadUntil("x=1  ").find("200 OK"), std::string::npos);
   }
+  clients[0]->Send(kGet);  // now the second has waited longest
+  EXPECT_NE(clients[0]->ReadUntil("x=1  ").find("200 OK"), std::string::npos);
+  clients[2]->Send("GET /ec");  // in the middle of a header, and later than the first
+  Client more(listener_->port());
+  EXPECT_EQ(clients[1]->ReadAll(), "");
+  more.Send(kGet);
+  EXPECT_NE(more.ReadUntil("x=1  ").find("200 OK"), std::string::npos);
+  EXPECT_EQ(listener_->stats().gave_way, 1u);
+  EXPECT_EQ(listener_->stats().refused, 0u);
+}
+
+TEST_F(ListenerTest, WhileAllAskMoreConnectionsAreClosed) {
+  Start({.max_connections = 3});
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 3; i++) {
+    clients.push_back(std::make_unique<Client>(listener_->port()));
+    clients.back()->Send("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  }
+  ASSERT_TRUE(WaitFor([this] { return kept_.size() == 3; }));
   Client more(listener_->port());
   EXPECT_EQ(more.ReadAll(), "");
   EXPECT_EQ(listener_->stats().refused, 1u);
-  clients[0]->Send(kGet);  // the others are served on
-  EXPECT_NE(clients[0]->ReadUntil("x=1  ").find("200 OK"), std::string::npos);
+  kept_[0]->Respond({.body = "at last"});  // the others are served on
+  EXPECT_NE(clients[0]->ReadUntil("at last").find("200 OK"), std::string::npos);
+}
+
+TEST_F(ListenerTest, BodiesOfThoseWhoMayNotAskAreNotRead) {
+  Start({.screen = [](const Request& head) -> std::optional<Response> {
+    if (head.Header("x-mine") == "yes") return std::nullopt;
+    return Response{.status = 401, .body = "no " + head.path, .headers = {{"WWW-Authenticate", "Bearer"}}};
+  }});
+  const std::string post = "POST /echo HTTP/1.1\r\nHost: localhost\r\n";
+  for (const char* rest : {"Content-Length: 9000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n",
+                           "Content-Length: 9000000\r\nExpect: 100-continue\r\n\r\nabc"}) {
+    Client client(listener_->port());
+    client.Send(post + rest);
+    const std::string answer = client.ReadAll();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 401")) << answer;
+    EXPECT_TRUE(answer.ends_with("no /echo"));
+    EXPECT_NE(answer.find("WWW-Authenticate: Bearer"), std::string::npos);
+    EXPECT_NE(answer.find("X-Request-Id: req-"), std::string::npos);
+  }
+  // The answer arrives although the client is still sending: nothing resets the connection.
+  Client busy(listener_->port());
+  busy.Send(post + "Content-Length: 9000000\r\n\r\n");
+  for (int i = 0; i < 100; i++) busy.Send(std::string(10000, 'x'));
+  EXPECT_TRUE(busy.ReadAll().starts_with("HTTP/1.1 401"));
+  Client mine(listener_->port());
+  mine.Send(post + "X-Mine: yes\r\nContent-Length: 5\r\n\r\n");
+  mine.Send("hello");
+  EXPECT_NE(mine.ReadUntil("hello yes").find("200 OK"), std::string::npos);
+}
+
+TEST_F(ListenerTest, BodiesTakeNoMoreThanTheirShare) {
+  Start({.max_bodies_bytes = 1000});
+  const std::string post = "POST /never HTTP/1.1\r\nHost: localhost\r\nContent-Length: 600\r\n\r\n";
+  Client first(listener_->port());
+  first.Send(post + std::string(600, 'a'));
+  ASSERT_TRUE(WaitFor([this] { return kept_.size() == 1; }));
+  EXPECT_EQ(listener_->stats().body_bytes, 600u);
+  Client second(listener_->port());
+  second.Send(post + std::string(600, 'b'));
+  const std::string answer = second.ReadAll();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 503")) << answer;
+  EXPECT_NE(answer.find("Retry-After"), std::string::npos);
+  kept_[0]->Respond({});
+  kept_.clear();
+  first.ReadUntil("\r\n\r\n");
+  for (int i = 0; i < 1000 && listener_->stats().body_bytes > 0; i++) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_EQ(listener_->stats().body_bytes, 0u);
+  Client third(listener_->port());
+  third.Send(post + std::string(600, 'c'));
+  EXPECT_TRUE(WaitFor([this] { return kept_.size() == 1; }));
 }
 
 TEST_F(ListenerTest, StopFinishesWhatHasBegun) {

@@ -12,11 +12,23 @@
 namespace bonsai::server {
 namespace {
 
-/// Paths come from outside and go to a terminal or a file.
-std::string Shown(const std::string& path) {
-  constexpr size_t kMost = 200;
+/// What comes from outside goes to a terminal or a file: nothing in it may move a cursor or begin a line.
+std::string Shown(std::string_view text, size_t most = 200) {
   std::string out;
-  for (const char c : path.substr(0, kMost)) out += c > ' ' && c <= '~' ? c : '?';
+  for (const char c : text.substr(0, most)) out += c >= ' ' && c <= '~' ? c : '?';
+  return out;
+}
+
+/// A conversation, for people: UTF-8 as it is, control characters as their names.
+std::string ShownContent(std::string_view text) {
+  // JSON's escapes are just that, but for C1 (U+0080 to U+009F), which some terminals obey.
+  const std::string json = Dump(text);
+  std::string out;
+  for (size_t i = 0; i < json.size(); i++) {
+    const bool c1 = json[i] == '\xc2' && i + 1 < json.size() && static_cast<unsigned char>(json[i + 1]) < 0xa0;
+    out += c1 || json[i] == '\x7f' ? '?' : json[i];
+    if (c1) i++;
+  }
   return out;
 }
 
@@ -55,9 +67,9 @@ std::string TextLine(const RequestRecord& r) {
     line += fmt::format(", {} + {} tokens ({} cached), {}", r.tokens->prompt, r.tokens->completion, r.tokens->cached,
                         fmt::join(r.tokens->finish, " "));
   if (r.disconnected) line += ", the client left";
-  if (!r.error.empty()) line += ": " + r.error;
-  if (r.asked) line += "\n  asked: " + *r.asked;
-  if (r.answered) line += "\n  answered: " + *r.answered;
+  if (!r.error.empty()) line += ": " + Shown(r.error);
+  if (r.asked) line += "\n  asked: " + ShownContent(*r.asked);
+  if (r.answered) line += "\n  answered: " + ShownContent(*r.answered);
   return line;
 }
 

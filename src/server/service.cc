@@ -10,7 +10,7 @@
 namespace bonsai::server {
 namespace {
 
-// Two, so that one huge request does not hold up the others. What waits here is bounded by connections anyway.
+// Two, so that one huge request does not hold up the others. The transport bounds what may wait here in bytes.
 constexpr int kWorkers = 2;
 constexpr size_t kMaxJobs = 4096;
 
@@ -49,23 +49,40 @@ void Service::Start(const ServedModel& model) {
   ready_.store(true, std::memory_order_release);
 }
 
-void Service::Handle(const std::shared_ptr<Exchange>& exchange) {
-  const Request& request = exchange->request();
-  const Call call{exchange, Clock::now(), CorsHeaders(request, options_.guard)};
+std::optional<Response> Service::Refusal(const Request& request, const Route*& route) const {
   std::string allowed;
-  const Route* route = FindRoute(request.method, request.path, allowed);
+  route = FindRoute(request.method, request.path, allowed);
   const bool preflight = IsPreflight(request, options_.guard);  // browsers send no key with it
-  if (auto refusal = Refuse(request, options_.guard, preflight || (route != nullptr && route->open)))
-    return Reply(call, std::move(*refusal));
-  if (preflight) return Reply(call, {.status = 204});
+  if (auto refusal = Refuse(request, options_.guard, preflight || (route != nullptr && route->open))) return refusal;
+  if (preflight) return Response{.status = 204};
   if (route == nullptr && allowed.empty())
-    return Reply(call, ToResponse({.status = 404, .message = "there is no such path; GET /health is one"}));
+    return ToResponse({.status = 404, .message = "there is no such path; GET /health is one"});
   if (route == nullptr) {
     Response r = ToResponse({.status = 405, .message = "this path takes " + allowed});
     r.headers.emplace_back("Allow", allowed);
-    return Reply(call, std::move(r));
+    return r;
   }
-  if (route->needs_model && !ready()) return Reply(call, Loading());
+  if (route->needs_model && !ready()) return Loading();
+  return std::nullopt;
+}
+
+std::optional<Response> Service::Screen(const Request& head) {
+  const Route* route = nullptr;
+  auto refusal = Refusal(head, route);
+  if (refusal) {
+    const Headers cors = CorsHeaders(head, options_.guard);
+    refusal->headers.insert(refusal->headers.end(), cors.begin(), cors.end());
+    RequestRecord record = RecordOf(head, 0);
+    record.status = refusal->status;
+    Log(std::move(record));
+  }
+  return refusal;
+}
+
+void Service::Handle(const std::shared_ptr<Exchange>& exchange) {
+  const Call call{exchange, Clock::now(), CorsHeaders(exchange->request(), options_.guard)};
+  const Route* route = nullptr;
+  if (auto refusal = Refusal(exchange->request(), route)) return Reply(call, std::move(*refusal));
   const auto run = [this, call, route] {
     std::optional<Response> response;
     try {
@@ -76,7 +93,16 @@ void Service::Handle(const std::shared_ptr<Exchange>& exchange) {
     if (response) Reply(call, std::move(*response));
   };
   if (!route->slow) return run();
-  if (!workers_.Post(run)) Reply(call, Busy("too many requests wait"));
+  // Who has left does not keep the workers busy, however many of them there are.
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  exchange->OnGone([gone] { *gone = true; });
+  const auto job = [this, call, gone, run] {
+    if (!*gone) return run();
+    RequestRecord record = RecordOf(call);
+    record.status = 499, record.disconnected = true;
+    Log(std::move(record));
+  };
+  if (!workers_.Post(job)) Reply(call, Busy("too many requests wait"));
 }
 
 Response Service::Busy(std::string message) const {
@@ -86,9 +112,8 @@ Response Service::Busy(std::string message) const {
   return r;
 }
 
-RequestRecord Service::RecordOf(const Call& call) const {
-  const Request& r = call.request();
-  RequestRecord record{.id = r.id, .remote = r.remote, .method = r.method, .path = r.path, .seconds = call.Seconds()};
+RequestRecord Service::RecordOf(const Request& r, double seconds) const {
+  RequestRecord record{.id = r.id, .remote = r.remote, .method = r.method, .path = r.path, .seconds = seconds};
   if (options_.log_content && !r.body.empty()) record.asked = r.body;
   return record;
 }

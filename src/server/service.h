@@ -52,6 +52,7 @@ struct ServedModel {
 };
 
 using Clock = std::chrono::steady_clock;
+struct Route;
 
 /// A request on its way.
 struct Call {
@@ -79,6 +80,8 @@ class Service {
   /// Nothing may be on its way any more.
   ~Service();
 
+  /// For ListenOptions::screen: what a request is answered whatever its body is, if that is known.
+  std::optional<Response> Screen(const Request& head);
   /// Answers a request, now or later. Does not block.
   void Handle(const std::shared_ptr<Exchange>& exchange);
   /// From now on there is a model. Once. A chat template that we cannot read is no error here: chats are refused with
@@ -98,13 +101,16 @@ class Service {
   Metrics& metrics() { return metrics_; }
   void Reply(const Call& call, Response response);
   void Log(RequestRecord record);
-  RequestRecord RecordOf(const Call& call) const;
+  RequestRecord RecordOf(const Call& call) const { return RecordOf(call.request(), call.Seconds()); }
   std::shared_ptr<Live> AddLive(std::string id, int prompt_tokens);
   std::vector<std::shared_ptr<Live>> live() const;
   /// With Retry-After, from how long generations took so far.
   Response Busy(std::string message) const;
 
  private:
+  RequestRecord RecordOf(const Request& request, double seconds) const;
+  std::optional<Response> Refusal(const Request& request, const Route*& route) const;
+
   const ServiceOptions options_;
   const int64_t started_at_;
   Metrics metrics_;
