@@ -114,13 +114,13 @@ TEST_F(ServerFaultsTest, ClientsThatLeaveInTheMiddle) {
 }
 
 TEST_F(ServerFaultsTest, SlowReaders) {
-  // 64 kB wait in the server and some in the kernel; a stream of 2,000 tokens is ten times that.
-  Start({.max_backlog_bytes = 64 << 10, .write_timeout = milliseconds(500)});
+  // 4 kB wait in the server and some in the kernel; a stream of 200 tokens is ten times that.
+  Start({.max_backlog_bytes = 4 << 10, .write_timeout = milliseconds(500)});
   std::vector<std::unique_ptr<Client>> slow;
   WhileAGoodOneIsServed([&] {
     for (int i = 0; i < (Soak() ? 100 : 20); i++) {
       slow.push_back(std::make_unique<Client>(listener_->port(), 4096));
-      slow.back()->Send(CountStream());
+      slow.back()->Send(Post(Chat("count", {{"stream", true}, {"max_tokens", Soak() ? 2000 : 200}}).dump()));
     }
     EXPECT_TRUE(Eventually([&] { return server_.engine().stats().requests_finished > 0; }));
     EXPECT_TRUE(Eventually([&] { return server_.engine().stats().waiting == 0; }));

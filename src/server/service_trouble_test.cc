@@ -64,8 +64,8 @@ TEST(ServiceTroubleTest, WhoLeavesAtOnceLeavesNothing) {
 
 TEST(ServiceTroubleTest, WhoLeavesBeforeItsTurnCostsNothing) {
   ScriptServer server;
-  // Both workers have four million bytes to cut into tokens; the one who waits behind them is gone long before.
-  const std::string long_one = Json{{"content", std::string(size_t{4} << 20, 'x')}}.dump();
+  // Both workers have 256 kB to cut into tokens; the one who waits behind them is gone long before.
+  const std::string long_one = Json{{"content", std::string(size_t{256} << 10, 'x')}}.dump();
   const auto a = server.Send("POST", "/tokenize", long_one), b = server.Send("POST", "/tokenize", long_one);
   server.Send("POST", kChat, Count())->Leave();
   EXPECT_EQ(a->Wait().status, 200);
