@@ -13,6 +13,8 @@ using Json = nlohmann::json;
 using engine::FinishReason;
 using engine::GenerateResult;
 
+constexpr size_t kMaxLogprobs = 1 << 18;
+
 /// Owned by the callbacks of its generations. They come from the engine's thread, the client's end from the transport's
 /// and the start from a worker's, so one lock guards all of it.
 class Answer : public std::enable_shared_from_this<Answer> {
@@ -311,11 +313,24 @@ class Answer : public std::enable_shared_from_this<Answer> {
 }  // namespace
 
 void StartAnswer(Service& service, const Call& call, AnswerPlan plan) {
+  const auto refuse = [&](std::string message, const char* param) {
+    service.Reply(call, ToResponse({.message = std::move(message), .param = param}));
+  };
   const size_t wanted = plan.prompts.size() * static_cast<size_t>(plan.generation.choices);
   if (const int most = service.model().most_generations; wanted > static_cast<size_t>(most))  // "busy" would be no help
-    return service.Reply(
-        call, ToResponse({.message = fmt::format("'n' asks for {} answers; this server makes {} at most", wanted, most),
-                          .param = "n"}));
+    return refuse(fmt::format("'n' asks for {} answers; this server makes {} at most", wanted, most), "n");
+  const engine::GenerateOptions& o = plan.generation.options;
+  if (!plan.generation.stream && o.logprobs >= 0) {
+    // All of them are kept until the end, some 500 bytes each.
+    const int32_t context = service.model().engine->plan().context;
+    const auto tokens = static_cast<size_t>(o.max_tokens < 0 ? context : std::min(o.max_tokens, context));
+    const size_t logprobs = wanted * tokens * (static_cast<size_t>(o.logprobs) + 1);
+    if (logprobs > kMaxLogprobs)
+      return refuse(fmt::format("'logprobs' may become {}, more than the {} of one answer: lower 'max_tokens', "
+                                "'top_logprobs' or 'n', or set 'stream'",
+                                logprobs, kMaxLogprobs),
+                    "logprobs");
+  }
   std::make_shared<Answer>(service, call, std::move(plan))->Start();
 }
 

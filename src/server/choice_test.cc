@@ -85,7 +85,7 @@ TEST(ChatChoiceTest, DeltasAddUpToTheWhole) {
       EXPECT_TRUE(stream->Take().is_null()) << "taken twice";
       text += piece;
     }
-    const engine::GenerateResult result{.reason = FinishReason::kLength};
+    const engine::GenerateResult result{.reason = FinishReason::kStop};
     stream->Finish(result), one->Finish(result);
     added.Add(stream->Take());
     const Json whole = one->Whole();
@@ -94,7 +94,7 @@ TEST(ChatChoiceTest, DeltasAddUpToTheWhole) {
     EXPECT_EQ(added.reasoning, message.value("reasoning_content", ""));
     EXPECT_EQ(Json(added.calls), message.value("tool_calls", Json::array()));
     EXPECT_EQ(added.finish, whole["finish_reason"]);
-    EXPECT_EQ(added.finish, added.calls.empty() ? "length" : "tool_calls");
+    EXPECT_EQ(added.finish, added.calls.empty() ? "stop" : "tool_calls");
     EXPECT_EQ(added.logprobs, pieces.size());
     EXPECT_EQ(whole["logprobs"]["content"].size(), pieces.size());
     EXPECT_EQ(one->text(), text);

@@ -47,8 +47,8 @@ struct ServedModel {
   engine::GenerateOptions defaults = {};
   int64_t parameters = 0;
   int32_t trained_context = 0;
-  int slots = 1;             ///< Generations at a time.
-  int most_generations = 1;  ///< With those that may wait.
+  int slots = 1;                   ///< Generations at a time.
+  int most_generations = 1 << 20;  ///< With those that may wait.
 };
 
 using Clock = std::chrono::steady_clock;

@@ -209,6 +209,17 @@ TEST(ServiceTest, CallsTools) {
             "It is sunny in Paris.");
 }
 
+TEST(ServiceTest, AnswersAreBounded) {
+  ScriptServer server;
+  const Json much = {{"n", 16}, {"logprobs", true}, {"top_logprobs", 20}, {"max_tokens", 1000}};
+  const Response refused = server.Post(kChat, Chat("hi", much));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(Json::parse(refused.body)["error"]["param"], "logprobs");
+  Json less = much;
+  less["max_tokens"] = 2;
+  EXPECT_EQ(server.Ask(kChat, Chat("hi", less))["choices"].size(), 16u);
+}
+
 TEST(ServiceTest, SeveralChoices) {
   ScriptServer server;
   const Json one = server.Ask(kChat, Chat("hi"));
