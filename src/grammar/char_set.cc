@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace bonsai::grammar {
 namespace {
 
@@ -106,6 +108,22 @@ std::vector<Utf8Sequence> Utf8Sequences(const CharSet& set) {
     }
   }
   return out;
+}
+
+void AppendUtf8(uint32_t c, std::string& out) {
+  const Encoded e = Encode(c);
+  out.append(reinterpret_cast<const char*>(e.bytes.data()), e.length);
+}
+
+uint32_t TakeChar(std::string_view s, size_t& at) {
+  if (at >= s.size()) return kNoChar;
+  const size_t n = Utf8CharLength(s.substr(at));
+  if (n == 0) return kNoChar;
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(s[at + i])); };
+  uint32_t c = n == 1 ? byte(0) : byte(0) & (0x7fu >> n);
+  for (size_t i = 1; i < n; i++) c = c << 6 | (byte(i) & 0x3f);
+  at += n;
+  return c;
 }
 
 }  // namespace bonsai::grammar

@@ -9,8 +9,11 @@
 
 #include <array>
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace bonsai::grammar {
@@ -54,5 +57,12 @@ struct Utf8Sequence {
 
 /// Disjoint sequences that spell exactly the characters of `set` (Unicode 15, table 3-7: no overlong forms).
 std::vector<Utf8Sequence> Utf8Sequences(const CharSet& set);
+
+/// Appends the UTF-8 of a character.
+void AppendUtf8(uint32_t c, std::string& out);
+
+inline constexpr uint32_t kNoChar = UINT32_MAX;
+/// The character at `at`, which moves behind it; kNoChar, and nothing moves, where there is no well-formed one.
+uint32_t TakeChar(std::string_view s, size_t& at);
 
 }  // namespace bonsai::grammar

@@ -70,6 +70,8 @@ class Grammar {
 
   /// The first thing that went wrong; rules that are not defined are named.
   Status status() const;
+  /// The same while rules are still to come.
+  const Status& status_so_far() const { return status_; }
 
   const Limits& limits() const { return limits_; }
   size_t size() const { return exprs_.size(); }

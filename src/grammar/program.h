@@ -29,6 +29,7 @@ class Program {
   static constexpr uint64_t kFar = uint64_t{1} << 40;
 
   const Automaton& automaton(uint32_t i) const { return *automata_[i].automaton; }
+  const std::shared_ptr<const Automaton>& shared_automaton(uint32_t i) const { return automata_[i].automaton; }
   uint32_t automata() const { return static_cast<uint32_t>(automata_.size()); }
   uint32_t root() const { return 0; }
   /// Whether the empty string belongs to the language.
