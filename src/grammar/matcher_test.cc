@@ -146,7 +146,7 @@ TEST(Matcher, StartsAnewWhenItRemembersTooMuch) {
   std::vector<uint64_t> a(vocabulary->words()), b(a.size());
   ASSERT_TRUE(small.AcceptBytes("[").ok() && large.AcceptBytes("[").ok());
   for (int i = 0; i < 300; i++) {
-    const char* text = i % 5 == 4 ? "]," : "[[1],";
+    const char* text = i % 5 == 4 ? "2]," : "[[1],";
     ASSERT_TRUE(small.AcceptBytes(text).ok());
     ASSERT_TRUE(large.AcceptBytes(text).ok());
     ASSERT_TRUE(small.Mask(a).ok() && large.Mask(b).ok());
