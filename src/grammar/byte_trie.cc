@@ -35,13 +35,19 @@ ByteTrie::ByteTrie(std::vector<Entry> entries) {
   }
   close(0);
   nodes_.push_back({0, static_cast<uint32_t>(items_.size()), 0, 0});
+  for (uint32_t byte = 0, i = 0; byte <= 256; byte++) {
+    while (i < size() && nodes_[i].byte < byte) i = nodes_[i].end;
+    roots_[byte] = i;
+  }
   nodes_.shrink_to_fit();
   items_.shrink_to_fit();
 }
 
 size_t ByteTrie::LongestPrefix(std::string_view bytes) const {
   size_t longest = 0, depth = 0;
-  uint32_t i = 0, end = size();
+  if (bytes.empty()) return 0;
+  const auto first = static_cast<uint8_t>(bytes[0]);
+  uint32_t i = roots_[first], end = roots_[first + 1u];
   while (depth < bytes.size() && i < end) {
     const Node& n = nodes_[i];
     if (n.byte != static_cast<uint8_t>(bytes[depth])) {

@@ -2,6 +2,7 @@
 // walk that finds no way skips all that begins alike in one step.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -74,6 +75,7 @@ class ByteTrie {
   std::vector<Node> nodes_;  ///< One more than there are.
   std::vector<Item> items_;
   size_t max_depth_ = 0;
+  std::array<uint32_t, 257> roots_{};  ///< The first node of depth 1 whose byte is at least the index.
 };
 
 }  // namespace bonsai::grammar

@@ -16,7 +16,8 @@ Constraint::Constraint(std::shared_ptr<const Program> program, std::shared_ptr<c
                        const Limits& limits)
     : vocabulary_(std::move(vocabulary)), program_(std::move(program)), limits_(limits) {
   for (uint32_t a = 0; a < program_->automata(); a++) {
-    masks_.push_back(vocabulary_->MasksOf(program_->shared_automaton(a)));
+    const auto& automaton = program_->shared_automaton(a);
+    masks_.push_back(automaton->calls.empty() ? vocabulary_->MasksOf(automaton) : nullptr);
   }
 }
 

@@ -35,6 +35,7 @@ class Constraint {
   const Program& program() const { return *program_; }
   const Vocabulary& vocabulary() const { return *vocabulary_; }
   const Limits& limits() const { return limits_; }
+  /// Of an automaton without calls.
   const StateMask& MaskOf(uint32_t automaton, uint32_t state) const { return masks_[automaton]->Of(state); }
 
  private:
@@ -97,14 +98,15 @@ class Matcher {
   uint32_t TokensFrom(NodeId node);
   bool AddKnown(std::span<uint64_t> mask, uint32_t limit);
   void Collect(Job& job);
-  bool AddNode(NodeId node, Job& job);
+  void AddNode(NodeId node, Job& job);
   bool ExitsMatter(NodeId node);
   uint32_t BodiesLeft(NodeId node) const;
-  bool EndsFit(NodeId node, const StateMask& known, Job& job);
-  void AddInside(NodeId node, const StateMask& known, Job& job);
+  std::vector<const TokenSet*> EndsThatFit(NodeId node, const StateMask& known, Job& job);
+  bool NodeFits(NodeId node, Job& job);
+  void AddWithinCount(NodeId node, const StateMask& known, Job& job);
   void AddInsideOneByOne(NodeId node, Job& job);
-  void AddGate(NodeId node, SetId behind, const ByteTrie& trie, Job& job);
-  void WalkAll(Job& job);
+  void AddBehind(NodeId node, const ByteTrie& trie, Job& job);
+  void AddAll(NodeId node, Job& job);
   bool Fits(SetId set, Job& job);
   void MakeRoom();
 

@@ -1,5 +1,5 @@
 // Matcher::Mask: what tokens do inside automata is known (state_masks.h), what leaves them is tried on the stacks. Where
-// that would not be exact, the whole vocabulary is tried (WalkAll): always right, and milliseconds.
+// that would not be exact, all of the vocabulary is tried (AddAll): always right, and milliseconds if the state allows much.
 #include <algorithm>
 #include <utility>
 
@@ -54,28 +54,29 @@ bool Matcher::AddKnown(std::span<uint64_t> mask, uint32_t limit) {
 void Matcher::Collect(Job& job) {
   const auto span = stacks_->NodesOf(set_);
   const std::vector<NodeId> nodes(span.begin(), span.end());  // a copy: there will be more sets
-  for (const NodeId node : nodes) {
-    if (!AddNode(node, job)) return WalkAll(job);
-  }
+  for (const NodeId node : nodes) AddNode(node, job);
 }
 
-/// False: only WalkAll is exact.
-bool Matcher::AddNode(NodeId node, Job& job) {
+void Matcher::AddNode(NodeId node, Job& job) {
   const Stacks::Node n = stacks_->node(node);
   const Automaton& automaton = constraint_->program().automaton(n.automaton);
+  if (!automaton.calls.empty()) return AddAll(node, job);
   const StateMask& known = constraint_->MaskOf(n.automaton, n.state);
   const bool counts_bind = !known.needs.empty() && known.needs[0].bodies > BodiesLeft(node);
-  if (counts_bind && ExitsMatter(node)) return false;
-  if (EndsFit(node, known, job)) {
-    AddInside(node, known, job);
-  } else {
-    // Of a token that can stay inside or leave, only the former is known, but the latter may be nearer to the end.
-    if (!automaton.calls.empty() || ExitsMatter(node)) return false;
+  const std::vector<const TokenSet*> fit = EndsThatFit(node, known, job);
+  const bool all_fit = fit.size() == known.ends.size();
+  // Of a token that can stay inside or leave, only the former is known. What follows may leave it no other reading; else
+  // that matters where it cannot stay inside after all, or where leaving is nearer to the end.
+  if ((counts_bind || !all_fit) && ExitsMatter(node)) return AddAll(node, job);
+  const bool far_from_least = automaton.counted() && n.count + 1 < automaton.count_min;
+  if (job.limit != kNoBudget && (far_from_least || (counts_bind && !all_fit))) {
     AddInsideOneByOne(node, job);
+  } else if (counts_bind) {
+    AddWithinCount(node, known, job);
+  } else {
+    for (const TokenSet* tokens : fit) tokens->AddTo(job.mask);
   }
-  if (!known.exit.trie.empty()) AddGate(node, stacks_->Return(node), known.exit.trie, job);
-  for (const StateMask::Gate& gate : known.calls) AddGate(node, stacks_->Calls(node, gate.state), gate.trie, job);
-  return true;
+  if (!known.behind.empty()) AddBehind(node, known.behind, job);
 }
 
 /// Whether text may follow the node's automaton that could also go on in it, so that tokens inside have other readings.
@@ -100,33 +101,39 @@ uint32_t Matcher::BodiesLeft(NodeId node) const {
   return a.counted() && a.count_max != kUnbounded ? a.count_max - n.count : kUnbounded;
 }
 
-/// Whether all tokens inside keep to the limit.
-bool Matcher::EndsFit(NodeId node, const StateMask& known, Job& job) {
+/// The tokens inside that keep to the limit, if one more body is enough for a counted automaton's smallest count.
+std::vector<const TokenSet*> Matcher::EndsThatFit(NodeId node, const StateMask& known, Job& job) {
   const Stacks::Node n = stacks_->node(node);
   const Automaton& a = constraint_->program().automaton(n.automaton);
-  if (job.limit != kNoBudget && a.counted() && n.count < a.count_min) return false;
-  for (const uint32_t state : known.ends) {
-    // Before the smallest count, more bodies are behind the token: this is the most that can be left.
-    const NodeId end = stacks_->Sibling(node, state, n.count);
-    if (job.limit == kNoBudget) {
-      job.farthest = std::max(job.farthest, stacks_->node(end).distance);
-    } else if (TokensFrom(end) > job.limit) {
-      return false;
-    }
+  std::vector<const TokenSet*> fit;
+  for (const StateMask::End& end : known.ends) {
+    const bool ended_one = end.state == a.boundary && n.count < a.count_min;
+    const NodeId behind = stacks_->Sibling(node, end.state, n.count + (ended_one ? 1 : 0));
+    if (NodeFits(behind, job)) fit.push_back(&end.tokens);
   }
-  return true;
+  return fit;
 }
 
-void Matcher::AddInside(NodeId node, const StateMask& known, Job& job) {
+bool Matcher::NodeFits(NodeId node, Job& job) {
+  const uint64_t distance = stacks_->node(node).distance;
+  if (job.limit == kNoBudget) {
+    job.farthest = std::max(job.farthest, distance);
+    return true;
+  }
+  // A byte is at most a token, where every byte is one.
+  return (constraint_->vocabulary().complete() && distance <= job.limit) || TokensFrom(node) <= job.limit;
+}
+
+/// The tokens inside that need no more bodies than are left.
+void Matcher::AddWithinCount(NodeId node, const StateMask& known, Job& job) {
   const auto by_need = [](const StateMask::Need& need, uint32_t left) { return need.bodies > left; };
   const auto fit = std::lower_bound(known.needs.begin(), known.needs.end(), BodiesLeft(node), by_need);
-  if (fit == known.needs.begin()) return known.inside.AddTo(job.mask);
   if (known.needs.end() - fit < fit - known.needs.begin()) {
     for (auto it = fit; it != known.needs.end(); ++it) SetBit(job.mask, static_cast<int32_t>(it->token));
     return;
   }
   std::vector<uint64_t> all(job.mask.size());
-  known.inside.AddTo(all);
+  for (const StateMask::End& end : known.ends) end.tokens.AddTo(all);
   for (auto it = known.needs.begin(); it != fit; ++it) all[it->token / 64] &= ~(uint64_t{1} << it->token % 64);
   for (size_t i = 0; i < all.size(); i++) job.mask[i] |= all[i];
 }
@@ -147,24 +154,26 @@ void Matcher::AddInsideOneByOne(NodeId node, Job& job) {
       [&](Place p, std::span<const ByteTrie::Item> items) {
         // Counts from the smallest on are all the same to what is left.
         const uint32_t count = std::min(p.count, std::max(n.count, a.count_min));
-        if (TokensFrom(stacks_->Sibling(node, p.state, count)) > job.limit) return;
+        if (!NodeFits(stacks_->Sibling(node, p.state, count), job)) return;
         for (const auto& item : items) SetBit(job.mask, item.token);
       });
 }
 
 bool Matcher::Fits(SetId set, Job& job) {
-  if (job.limit != kNoBudget) return TokensToEnd(set) <= job.limit;
-  job.farthest = std::max(job.farthest, stacks_->Distance(set));
-  return true;
+  if (job.limit == kNoBudget) {
+    job.farthest = std::max(job.farthest, stacks_->Distance(set));
+    return true;
+  }
+  return (constraint_->vocabulary().complete() && stacks_->Distance(set) <= job.limit) || TokensToEnd(set) <= job.limit;
 }
 
-/// Tokens that have left the node's automaton, on the stacks behind it.
-void Matcher::AddGate(NodeId node, SetId behind, const ByteTrie& trie, Job& job) {
+/// Tokens that leave the node's automaton, on the stacks behind it.
+void Matcher::AddBehind(NodeId node, const ByteTrie& trie, Job& job) {
   const Stacks::Node n = stacks_->node(node);
   const Automaton& a = constraint_->program().automaton(n.automaton);
   const uint32_t fewest = a.counted() && a.count_min > n.count ? a.count_min - n.count : 0, most = BodiesLeft(node);
   trie.Walk(
-      behind, [&](SetId set, uint8_t byte) { return stacks_->Step(set, byte); },
+      stacks_->Return(node), [&](SetId set, uint8_t byte) { return stacks_->Step(set, byte); },
       [&](SetId set) { return stacks_->alive(set); },
       [&](SetId set, std::span<const ByteTrie::Item> items) {
         if (!Fits(set, job)) return;
@@ -174,9 +183,10 @@ void Matcher::AddGate(NodeId node, SetId behind, const ByteTrie& trie, Job& job)
       });
 }
 
-void Matcher::WalkAll(Job& job) {
+/// Every token that begins with a byte that the node reads, on the stacks.
+void Matcher::AddAll(NodeId node, Job& job) {
   constraint_->vocabulary().trie().Walk(
-      set_, [&](SetId set, uint8_t byte) { return stacks_->Step(set, byte); },
+      stacks_->Alone(node), [&](SetId set, uint8_t byte) { return stacks_->Step(set, byte); },
       [&](SetId set) { return stacks_->alive(set); },
       [&](SetId set, std::span<const ByteTrie::Item> items) {
         if (!Fits(set, job)) return;

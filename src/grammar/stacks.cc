@@ -112,11 +112,9 @@ Stacks::SetId Stacks::Close(std::span<const NodeId> nodes) {
   return too_many ? kTooMany : InternSet(ends);
 }
 
-Stacks::SetId Stacks::Calls(NodeId id, uint32_t state) {
-  const Node node = nodes_[id];
-  epoch_++;
-  PushCalls(node.automaton, state, node.parent);
-  return Close({});
+Stacks::SetId Stacks::Alone(NodeId node) {
+  found_ = {node};
+  return InternSet(false);
 }
 
 Stacks::NodeId Stacks::Sibling(NodeId id, uint32_t state, uint32_t count) {

@@ -63,8 +63,8 @@ class Stacks {
   SetId Step(SetId set, uint8_t byte);
   /// Behind the end of the automaton of `node`.
   SetId Return(NodeId node) { return Close({nodes_[node].parent}); }
-  /// Inside the calls of `state` (of the node's automaton, in the node's place).
-  SetId Calls(NodeId node, uint32_t state);
+  /// The node alone, without what it calls and returns to before it reads.
+  SetId Alone(NodeId node);
   /// The node in its automaton's `state` instead, having ended `count` bodies.
   NodeId Sibling(NodeId node, uint32_t state, uint32_t count);
 

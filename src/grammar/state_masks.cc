@@ -35,11 +35,11 @@ class Rows {
 class Collector {
  public:
   Collector(const Automaton& automaton, const ByteTrie& trie, size_t words)
-      : a_(automaton), trie_(trie), words_(words), rows_(automaton), ended_(automaton.states()),
+      : a_(automaton), trie_(trie), words_(words), rows_(automaton), end_of_(automaton.states(), kNoState),
         path_(trie.max_depth() + 1) {}
 
   std::unique_ptr<StateMask> Run(uint32_t start) {
-    path_[0] = {start, 0, 0, 0};
+    path_[0] = {start, 0, 0};
     bytes_.assign(trie_.max_depth(), '\0');
     for (uint32_t i = 0; i < trie_.size();) {
       const ByteTrie::Node& node = trie_.node(i);
@@ -48,7 +48,7 @@ class Collector {
         Inside(trie_.items(i), path_[node.depth]);
         i++;
       } else {
-        if (path_[node.depth - 1u].gates > 0) Leave(i);
+        if (path_[node.depth - 1u].exit > 0) Leave(i);
         i = node.end;
       }
     }
@@ -59,11 +59,9 @@ class Collector {
   struct Place {
     uint32_t state;
     uint32_t bodies;  ///< That have ended on the way.
-    uint32_t gates;   ///< On the way, this place too.
-    uint32_t last;    ///< Depth of the last of them.
+    uint32_t exit;    ///< Depth of the last accepting state on the way, this place too; 0: none.
   };
   struct Remainder {
-    uint32_t gate;  ///< A state; kNoState: the exit.
     std::string bytes;
     ByteTrie::Item item;
   };
@@ -73,63 +71,48 @@ class Collector {
     const uint32_t state = rows_.Next(from.state, node.byte);
     if (state == kNoState) return false;
     Place& to = path_[node.depth];
-    to = {state, from.bodies + (state == a_.boundary ? 1 : 0), from.gates, from.last};
-    if (a_.accepting[state] != 0 || !a_.CallsOf(state).empty()) to.gates++, to.last = node.depth;
+    to = {state, from.bodies + (state == a_.boundary ? 1 : 0), a_.accepting[state] != 0 ? node.depth : from.exit};
     return true;
   }
 
   void Inside(std::span<const ByteTrie::Item> items, const Place& place) {
     if (items.empty()) return;
-    if (ended_[place.state] == 0) ended_[place.state] = 1, mask_->ends.push_back(place.state);
+    uint32_t& end = end_of_[place.state];
+    if (end == kNoState) {
+      end = static_cast<uint32_t>(ids_.size());
+      ids_.emplace_back();
+      mask_->ends.push_back({place.state, {}});
+    }
     for (const auto& item : items) {
-      ids_.push_back(static_cast<uint32_t>(item.token));
+      ids_[end].push_back(static_cast<uint32_t>(item.token));
       if (!a_.counted()) continue;
       mask_->needs.push_back({place.bodies + (place.state == a_.boundary ? 0 : 1), static_cast<uint32_t>(item.token)});
     }
   }
 
-  /// The tokens of the subtree at i, whose first byte has no way, through all gates before it.
+  /// The tokens of the subtree at i, whose first byte has no way, through all exits before it.
   void Leave(uint32_t i) {
-    const uint32_t first_depth = trie_.node(i).depth, end = trie_.node(i).end;
+    const uint32_t last_exit = path_[trie_.node(i).depth - 1u].exit, end = trie_.node(i).end;
     for (uint32_t n = i; n < end; n++) {
       const uint32_t depth = trie_.node(n).depth;
       bytes_[depth - 1] = static_cast<char>(trie_.node(n).byte);
-      const auto items = trie_.items(n);
-      if (items.empty()) continue;
-      for (uint32_t d = 1; d <= path_[first_depth - 1].last; d++) AddRemainders(d, depth, items);
-    }
-  }
-
-  void AddRemainders(uint32_t from, uint32_t to, std::span<const ByteTrie::Item> items) {
-    const Place& place = path_[from];
-    const auto add = [&](uint32_t gate) {
-      for (const auto& item : items) {
-        remainders_.push_back({gate, bytes_.substr(from, to - from), {item.token, place.bodies}});
+      for (const auto& item : trie_.items(n)) {
+        for (uint32_t from = 1; from <= last_exit; from++) {
+          if (a_.accepting[path_[from].state] == 0) continue;
+          remainders_.push_back({bytes_.substr(from, depth - from), {item.token, path_[from].bodies}});
+        }
       }
-    };
-    if (a_.accepting[place.state] != 0) add(kNoState);
-    if (!a_.CallsOf(place.state).empty()) add(place.state);
+    }
   }
 
   std::unique_ptr<StateMask> Finish() {
-    mask_->inside = TokenSet(std::move(ids_), words_);
+    for (size_t i = 0; i < ids_.size(); i++) mask_->ends[i].tokens = TokenSet(std::move(ids_[i]), words_);
     std::sort(mask_->needs.begin(), mask_->needs.end(),
               [](const StateMask::Need& a, const StateMask::Need& b) { return a.bodies > b.bodies; });
-    std::sort(remainders_.begin(), remainders_.end(),
-              [](const Remainder& a, const Remainder& b) { return a.gate < b.gate; });
-    for (size_t i = 0; i < remainders_.size();) {
-      const uint32_t gate = remainders_[i].gate;
-      std::vector<ByteTrie::Entry> entries;
-      for (; i < remainders_.size() && remainders_[i].gate == gate; i++) {
-        entries.push_back({remainders_[i].bytes, remainders_[i].item});
-      }
-      StateMask::Gate made{gate, ByteTrie(std::move(entries))};
-      if (gate == kNoState) {
-        mask_->exit = std::move(made);
-      } else {
-        mask_->calls.push_back(std::move(made));
-      }
-    }
+    std::vector<ByteTrie::Entry> entries;
+    entries.reserve(remainders_.size());
+    for (const Remainder& r : remainders_) entries.push_back({r.bytes, r.item});
+    mask_->behind = ByteTrie(std::move(entries));
     return std::move(mask_);
   }
 
@@ -137,10 +120,10 @@ class Collector {
   const ByteTrie& trie_;
   size_t words_;
   Rows rows_;
-  std::vector<uint8_t> ended_;
+  std::vector<uint32_t> end_of_;  ///< By state: its place in mask_->ends.
   std::vector<Place> path_;  ///< By depth.
   std::string bytes_;        ///< Of the node at hand.
-  std::vector<uint32_t> ids_;
+  std::vector<std::vector<uint32_t>> ids_;  ///< By end.
   std::vector<Remainder> remainders_;
   std::unique_ptr<StateMask> mask_ = std::make_unique<StateMask>();
 };
@@ -185,8 +168,6 @@ StateMasks::StateMasks(std::shared_ptr<const Automaton> automaton, const ByteTri
     std::string key;
     const auto add = [&](uint32_t word) { key.append(reinterpret_cast<const char*>(&word), sizeof(word)); };
     for (const auto& e : automaton_->EdgesOf(s)) add(e.first << 8u | e.last), add(e.target);
-    add(kNoState);
-    for (const auto& c : automaton_->CallsOf(s)) add(c.callee), add(c.target);
     same_[s] = first.try_emplace(std::move(key), s).first->second;
   }
 }

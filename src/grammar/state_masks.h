@@ -2,9 +2,12 @@
 // depend on the stack. Internal to grammar/.
 //
 // From a state, a token either stays inside the automaton (it is allowed, whatever the stack), or has no way, or leaves
-// through a gate: an accepting state (an exit, back to the caller) or one with calls. Of the latter kind only the
-// remainders behind the gates are kept, as tries: `",`, `":` and so on for the contents of a string; these few are tried
-// on the stack. Gates at the state itself are none, because stacks are closed over what needs no byte (stacks.h).
+// by an accepting state, back to the caller. Of the latter kind only the remainders behind these exits are kept, as a
+// trie: `",`, `":` and so on for the contents of a string; these few are tried on the stack. The state itself is no exit,
+// because stacks are closed over what needs no byte (stacks.h).
+//
+// Automata with calls have none of this: they are the structure around texts and numbers, whose states allow few tokens, and
+// trying these on the stacks takes microseconds.
 #pragma once
 
 #include <cstdint>
@@ -39,23 +42,22 @@ inline void SetBit(std::span<uint64_t> mask, int32_t id) {
 
 /// One state's.
 struct StateMask {
-  struct Gate {
-    uint32_t state;  ///< With calls; any accepting state for the exit.
-    ByteTrie trie;   ///< What is left of tokens behind it. Counted automata: Item::count bodies ended before.
-  };
   /// A counted automaton's token and how many more bodies it needs: those that end in it, and the one that it is in.
   struct Need {
     uint32_t bodies;
     uint32_t token;
   };
-  TokenSet inside;
-  std::vector<uint32_t> ends;  ///< The states that tokens inside lead to, each once.
-  Gate exit{kNoState, {}};
-  std::vector<Gate> calls;
+  /// The tokens inside, by the state that they lead to.
+  struct End {
+    uint32_t state;
+    TokenSet tokens;
+  };
+  std::vector<End> ends;
+  ByteTrie behind;  ///< What is left of tokens that leave. Counted automata: Item::count bodies ended before.
   std::vector<Need> needs;  ///< Counted automata: of all tokens inside, the largest first.
 };
 
-/// Of one automaton. Thread safe; each state's is made when it is first asked for, in time linear in the part of the
+/// Of one automaton without calls. Thread safe; each state's is made when it is first asked for, in time linear in the part of the
 /// vocabulary that begins with bytes the state allows (milliseconds for the inside of a string, then never again).
 class StateMasks {
  public:
@@ -69,7 +71,7 @@ class StateMasks {
   std::shared_ptr<const Automaton> automaton_;
   const ByteTrie& trie_;
   size_t words_;
-  std::vector<uint32_t> same_;  ///< The first state with the same edges and calls: accepting or not is all the same here.
+  std::vector<uint32_t> same_;  ///< The first state with the same edges: accepting or not is all the same here.
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<StateMask>> masks_;
 };
