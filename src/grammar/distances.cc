@@ -63,7 +63,7 @@ void Distances::Settle() {
     const uint64_t whole = p_.Distance(a, 0, 0);
     for (const Source& source : callers_[a]) {
       const uint64_t rest = p_.automata_[source.automaton].distance[source.target];
-      if (rest < Program::kFar) Relax(source, std::min(whole + rest, Program::kFar - 1));
+      if (rest < Program::kFar) Relax(source, whole + rest);
     }
   }
 }

@@ -27,8 +27,8 @@ class Compiler {
     BONSAI_RETURN_IF_ERROR(RefuseLeftRecursion());
     Distances(*program_).Run();
     if (!program_->accepts_empty_ && program_->automata_[0].distance[0] >= Program::kFar) {
-      return Error(ErrorCode::kInvalidArgument, "no text matches the grammar: rule \"{}\" never ends",
-                   g_.rule_name(root));
+      return Error(ErrorCode::kInvalidArgument, "no text of less than {} bytes matches the grammar: rule \"{}\" never ends",
+                   Program::kFar, g_.rule_name(root));
     }
     return std::shared_ptr<const Program>(std::move(program_));
   }

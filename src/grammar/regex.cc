@@ -125,6 +125,7 @@ class Parser {
     for (const auto& [start, end] : kAnchors) {
       if (!choices[start][end].empty()) out.parts[start][end].expr = g_.Choice(choices[start][end]);
     }
+    if (!out.anchored() && !out.parts[0][0].expr) return Just(g_.Choice({}), false);  // "a^": nothing
     return out;
   }
 
