@@ -1,6 +1,6 @@
-// Masks, tries and compilation with the real Qwen vocabulary from BONSAI_TEST_DATA; without it, with all bytes and a few
-// words, which says little. One core. Targets: median mask under 20 us, 99th percentile under 300 us on typical schemas;
-// a schema of 100 properties compiled in under 50 ms.
+// Masks, tries and compilation with the real Qwen vocabulary from BONSAI_TEST_DATA; without it, with all bytes and a
+// few words, which says little. One core. Targets: median mask under 20 us, 99th percentile under 300 us on typical
+// schemas; a schema of 100 properties compiled in under 50 ms.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -25,7 +25,8 @@ namespace {
 const text::Tokenizer& SharedTokenizer() {
   static const std::unique_ptr<text::Tokenizer> tokenizer = [] {
     const std::string folder = test::DataPath("tokenizer/qwen");
-    auto made = text::Tokenizer::FromMetadata(folder.empty() ? text::SmallVocabulary().Build() : text::QwenMetadata(folder));
+    auto made =
+        text::Tokenizer::FromMetadata(folder.empty() ? text::SmallVocabulary().Build() : text::QwenMetadata(folder));
     return std::move(*made);
   }();
   return *tokenizer;
@@ -57,8 +58,8 @@ void CompileSchema(benchmark::State& state) {
 }
 BENCHMARK(CompileSchema)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillisecond);
 
-/// Generations as a model makes them that keeps to the shortest values, but writes 40 bytes of text into each string: every mask on
-/// the way, in a new matcher each time; the vocabulary has seen other grammars (cold: none).
+/// Generations as a model makes them that keeps to the shortest values, but writes 40 bytes of text into each string:
+/// every mask on the way, in a new matcher each time; the vocabulary has seen other grammars (cold: none).
 void Masks(benchmark::State& state, const std::string& gbnf, bool cold) {
   const auto warm = SharedVocabulary();
   std::vector<double> micros;

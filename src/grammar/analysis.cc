@@ -14,7 +14,12 @@ uint64_t Times(uint64_t a, uint64_t b) { return a != 0 && b > kHuge / a ? kHuge 
 }  // namespace
 
 Analysis::Analysis(const Grammar& grammar)
-    : g_(grammar), nullable_(g_.size()), facts_(g_.size()), first_(g_.size()), index_(g_.size()), low_(g_.size()),
+    : g_(grammar),
+      nullable_(g_.size()),
+      facts_(g_.size()),
+      first_(g_.size()),
+      index_(g_.size()),
+      low_(g_.size()),
       on_stack_(g_.size()) {
   FindNullable();
   for (ExprId e = 0; e < g_.size(); e++) {
@@ -26,10 +31,13 @@ size_t Analysis::Children(ExprId id) const {
   const Expr& e = g_.expr(id);
   switch (e.kind) {
     case Kind::kSequence:
-    case Kind::kChoice: return e.size;
+    case Kind::kChoice:
+      return e.size;
     case Kind::kRepeat:
-    case Kind::kReference: return 1;
-    default: return 0;
+    case Kind::kReference:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -121,7 +129,9 @@ void Analysis::Finish(ExprId id, bool recursive) {
       if (e.size > 0) first.set(static_cast<uint8_t>(g_.literal(e)[0]));
       f.size = e.size;
       break;
-    case Kind::kBytes: first = g_.bytes(e); break;
+    case Kind::kBytes:
+      first = g_.bytes(e);
+      break;
     case Kind::kChars: {
       const auto sequences = Utf8Sequences(g_.chars(e));
       for (const Utf8Sequence& s : sequences) {
@@ -138,7 +148,8 @@ void Analysis::Finish(ExprId id, bool recursive) {
       f.size = a.states();
       break;
     }
-    default: break;
+    default:
+      break;
   }
   f.plain_size = f.size;
   const uint64_t times = e.kind == Kind::kRepeat ? (e.max == kUnbounded ? uint64_t{e.min} + 1 : e.max) : 1;

@@ -26,13 +26,13 @@ class Analysis {
 
  private:
   struct Facts {
-    uint64_t size = 0, plain_size = 0;     ///< plain: all rules inlined.
+    uint64_t size = 0, plain_size = 0;      ///< plain: all rules inlined.
     uint32_t height = 0, plain_height = 0;  ///< Levels of recursion that building it takes.
     bool plain = true;                      ///< Reaches no recursive rule.
     bool recursive = false;
   };
-  /// Rules of up to so many states are inlined, in up to so many levels: as large as the rules of JSON's grammar are, so that only
-  /// objects and arrays remain calls.
+  /// Rules of up to so many states are inlined, in up to so many levels: as large as the rules of JSON's grammar are,
+  /// so that only objects and arrays remain calls.
   static constexpr uint64_t kInlineSize = 256;
   static constexpr uint32_t kInlineHeight = 300;
 

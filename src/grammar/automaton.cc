@@ -55,8 +55,11 @@ class ArcsByState {
 class Determinizer {
  public:
   Determinizer(const Nfa& nfa, const Limits& limits)
-      : limits_(limits), bytes_(nfa.bytes(), nfa.states()), calls_(nfa.calls(), nfa.states()),
-        empty_(nfa.empty(), nfa.states()), mark_(nfa.states()) {}
+      : limits_(limits),
+        bytes_(nfa.bytes(), nfa.states()),
+        calls_(nfa.calls(), nfa.states()),
+        empty_(nfa.empty(), nfa.states()),
+        mark_(nfa.states()) {}
 
   Result<Automaton> Run() {
     Intern({Nfa::kStart});
@@ -176,9 +179,12 @@ void ForEachPiece(std::span<const Edge> a, std::span<const Edge> b, const Visit&
 
 bool Wanted(SetOp op, bool in_a, bool in_b) {
   switch (op) {
-    case SetOp::kUnion: return in_a || in_b;
-    case SetOp::kIntersection: return in_a && in_b;
-    case SetOp::kDifference: return in_a && !in_b;
+    case SetOp::kUnion:
+      return in_a || in_b;
+    case SetOp::kIntersection:
+      return in_a && in_b;
+    case SetOp::kDifference:
+      return in_a && !in_b;
   }
   return false;
 }

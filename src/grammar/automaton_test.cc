@@ -30,7 +30,8 @@ TEST(CharSet, SpellsExactlyItsCharacters) {
     size_t at = 0;
     ASSERT_EQ(TakeChar(text, at), surrogate ? kNoChar : c);
   }
-  for (const char* bad : {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\x80"}) {
+  for (const char* bad :
+       {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\x80"}) {
     EXPECT_FALSE(automaton->Matches(bad) || others->Matches(bad));
   }
 }

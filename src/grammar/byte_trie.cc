@@ -26,8 +26,8 @@ ByteTrie::ByteTrie(std::vector<Entry> entries) {
     close(same);
     for (size_t i = same; i < e.bytes.size(); i++) {
       open.push_back(static_cast<uint32_t>(nodes_.size()));
-      nodes_.push_back({0, static_cast<uint32_t>(items_.size()), static_cast<uint16_t>(i + 1),
-                        static_cast<uint8_t>(e.bytes[i])});
+      nodes_.push_back(
+          {0, static_cast<uint32_t>(items_.size()), static_cast<uint16_t>(i + 1), static_cast<uint8_t>(e.bytes[i])});
     }
     items_.push_back(e.item);
     max_depth_ = std::max(max_depth_, e.bytes.size());

@@ -53,8 +53,8 @@ class ByteTrie {
   size_t LongestPrefix(std::string_view bytes) const;
   size_t MemoryBytes() const { return nodes_.capacity() * sizeof(Node) + items_.capacity() * sizeof(Item); }
 
-  /// Visits every node that `step(state, byte)` finds a way to, from `start`, where `alive(state)`; `visit(state, items)`
-  /// when items end there.
+  /// Visits every node that `step(state, byte)` finds a way to, from `start`, where `alive(state)`; `visit(state,
+  /// items)` when items end there.
   template <class State, class Step, class Alive, class Visit>
   void Walk(State start, const Step& step, const Alive& alive, const Visit& visit) const {
     std::vector<State> states(max_depth_ + 1, start);

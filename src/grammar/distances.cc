@@ -6,8 +6,8 @@
 namespace bonsai::grammar {
 
 namespace {
-/// Two ways of one length are told apart by so many bytes at most: a tie in longer ones is settled by the order of calls, which
-/// may cost a plan a token, and nothing else.
+/// Two ways of one length are told apart by so many bytes at most: a tie in longer ones is settled by the order of
+/// calls, which may cost a plan a token, and nothing else.
 constexpr size_t kMostCompared = 4096;
 }  // namespace
 

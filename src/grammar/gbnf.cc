@@ -19,7 +19,8 @@ class Parser {
 
   Result<ParsedGrammar> Run(std::string_view root) {
     if (s_.size() > limits_.source_bytes) {
-      return Error(ErrorCode::kInvalidArgument, "the grammar has {} bytes (at most {})", s_.size(), limits_.source_bytes);
+      return Error(ErrorCode::kInvalidArgument, "the grammar has {} bytes (at most {})", s_.size(),
+                   limits_.source_bytes);
     }
     for (SkipSpace(true); at_ < s_.size(); SkipSpace(true)) BONSAI_RETURN_IF_ERROR(ParseRule());
     const auto it = rules_.find(std::string(root));
@@ -225,17 +226,26 @@ class Parser {
     const char kind = Peek(1);
     at_ += 2;
     switch (kind) {
-      case 'x': return Hex(2);
-      case 'u': return Hex(4);
-      case 'U': return Hex(8);
-      case 'n': return uint32_t{'\n'};
-      case 't': return uint32_t{'\t'};
-      case 'r': return uint32_t{'\r'};
+      case 'x':
+        return Hex(2);
+      case 'u':
+        return Hex(4);
+      case 'U':
+        return Hex(8);
+      case 'n':
+        return uint32_t{'\n'};
+      case 't':
+        return uint32_t{'\t'};
+      case 'r':
+        return uint32_t{'\r'};
       case '\\':
       case '"':
       case '[':
-      case ']': return static_cast<uint32_t>(kind);
-      default: at_ -= 2; return Bad("unknown escape (\\n \\t \\r \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH)");
+      case ']':
+        return static_cast<uint32_t>(kind);
+      default:
+        at_ -= 2;
+        return Bad("unknown escape (\\n \\t \\r \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH)");
     }
   }
 
@@ -243,7 +253,10 @@ class Parser {
     uint32_t c = 0;
     for (int i = 0; i < digits; i++, at_++) {
       const char d = Peek();
-      const int value = IsDigit(d) ? d - '0' : d >= 'a' && d <= 'f' ? d - 'a' + 10 : d >= 'A' && d <= 'F' ? d - 'A' + 10 : -1;
+      const int value = IsDigit(d)             ? d - '0'
+                        : d >= 'a' && d <= 'f' ? d - 'a' + 10
+                        : d >= 'A' && d <= 'F' ? d - 'A' + 10
+                                               : -1;
       if (value < 0) return Bad(fmt::format("{} hexadecimal digits belong here", digits));
       c = c << 4 | static_cast<uint32_t>(value);
     }

@@ -36,7 +36,7 @@ inline constexpr uint32_t kUnbounded = UINT32_MAX;
 struct Expr {
   enum class Kind : uint8_t { kLiteral, kBytes, kChars, kSequence, kChoice, kRepeat, kReference, kAutomaton };
   Kind kind;
-  uint32_t depth;       ///< Expressions below it, 1 for a leaf; references count as leaves.
+  uint32_t depth;        ///< Expressions below it, 1 for a leaf; references count as leaves.
   uint32_t first, size;  ///< In the pool of its kind; kRepeat: `first` is the body; kReference: the rule.
   uint32_t min = 1, max = 1;
 };

@@ -1,5 +1,5 @@
-// Any bytes as GBNF. What must hold: no crash, bounded time, errors that say something; and of a grammar that compiles, its completion
-// is a text of it, and every mask of small vocabularies is what trying each token gives.
+// Any bytes as GBNF. What must hold: no crash, bounded time, errors that say something; and of a grammar that compiles,
+// its completion is a text of it, and every mask of small vocabularies is what trying each token gives.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,7 +27,8 @@ void Check(std::string_view source) {
     BONSAI_CHECK(program.error().code() == ErrorCode::kInvalidArgument);
     return;
   }
-  static const auto vocabulary = TestVocabulary({"aa", "ab", "\"a", "\",", "]]", "12", "\xc3\xa9", "a\xc3", "\xa9z", "\n "});
+  static const auto vocabulary =
+      TestVocabulary({"aa", "ab", "\"a", "\",", "]]", "12", "\xc3\xa9", "a\xc3", "\xa9z", "\n "});
   const auto constraint = std::make_shared<const Constraint>(*program, vocabulary, limits);
   Matcher m(constraint);
   std::vector<uint64_t> mask(vocabulary->words());

@@ -49,7 +49,8 @@ class Reference {
       }
       case Kind::kBytes:
         return at < text_.size() && g_.bytes(e)[static_cast<uint8_t>(text_[at])] ? uint64_t{2} << at : 0;
-      case Kind::kChars: return Character(g_.chars(e), at);
+      case Kind::kChars:
+        return Character(g_.chars(e), at);
       case Kind::kAutomaton: {
         uint64_t ends = 0;
         for (size_t n = 0; at + n <= text_.size(); n++) {
@@ -57,7 +58,8 @@ class Reference {
         }
         return ends;
       }
-      case Kind::kReference: return Ends(g_.rule_body(e.first), at);
+      case Kind::kReference:
+        return Ends(g_.rule_body(e.first), at);
       case Kind::kSequence: {
         uint64_t ends = uint64_t{1} << at;
         for (const ExprId part : g_.parts(e)) ends = EndsFromAll(part, ends);
@@ -68,7 +70,8 @@ class Reference {
         for (const ExprId part : g_.parts(e)) ends |= Ends(part, at);
         return ends;
       }
-      case Kind::kRepeat: return Repeated(e, at);
+      case Kind::kRepeat:
+        return Repeated(e, at);
     }
     return 0;
   }
@@ -118,7 +121,8 @@ inline bool HasBit(const std::vector<uint64_t>& mask, int32_t id) {
 }
 
 /// The mask by trying every token on a copy of nothing but the bytes so far.
-inline std::vector<uint64_t> BruteForceMask(const std::shared_ptr<const Constraint>& constraint, std::string_view text) {
+inline std::vector<uint64_t> BruteForceMask(const std::shared_ptr<const Constraint>& constraint,
+                                            std::string_view text) {
   const Vocabulary& v = constraint->vocabulary();
   std::vector<uint64_t> mask(v.words());
   Stacks stacks(constraint->program(), {});

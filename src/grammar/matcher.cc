@@ -23,7 +23,8 @@ Constraint::Constraint(std::shared_ptr<const Program> program, std::shared_ptr<c
 
 Matcher::Matcher(std::shared_ptr<const Constraint> constraint)
     : constraint_(std::move(constraint)),
-      stacks_(std::make_unique<Stacks>(constraint_->program(), constraint_->limits())), set_(stacks_->start()) {}
+      stacks_(std::make_unique<Stacks>(constraint_->program(), constraint_->limits())),
+      set_(stacks_->start()) {}
 
 Status Matcher::AcceptBytes(std::string_view bytes) {
   if (ended_) return Error(ErrorCode::kInvalidArgument, "the text has ended already");
@@ -32,7 +33,8 @@ Status Matcher::AcceptBytes(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); i++) {
     set = stacks_->Step(set, static_cast<uint8_t>(bytes[i]));
     if (set == Stacks::kTooMany) {
-      return Error(ErrorCode::kInvalidArgument, "byte {}: the grammar is too ambiguous (over {} ways to read the text, or over {} stack frames)", i,
+      return Error(ErrorCode::kInvalidArgument,
+                   "byte {}: the grammar is too ambiguous (over {} ways to read the text, or over {} stack frames)", i,
                    constraint_->limits().stacks, constraint_->limits().nodes);
     }
     if (!stacks_->alive(set)) {

@@ -62,9 +62,9 @@ class Matcher {
   /// Whether a token that ends a generation has been accepted, or none but such can follow.
   bool ended() const { return ended_; }
 
-  /// Sets mask [Vocabulary::words()] to the tokens that may follow; those that end a generation only where CanEnd(). With
-  /// a budget (tokens that may still be generated, the next one included): see above; when no completion fits it, what
-  /// leads to the shortest one. kInvalidArgument: nothing may follow, not even the end (after an end, or when the
+  /// Sets mask [Vocabulary::words()] to the tokens that may follow; those that end a generation only where CanEnd().
+  /// With a budget (tokens that may still be generated, the next one included): see above; when no completion fits it,
+  /// what leads to the shortest one. kInvalidArgument: nothing may follow, not even the end (after an end, or when the
   /// vocabulary cannot spell what the grammar wants, or its parses exceed Limits::stacks).
   Status Mask(std::span<uint64_t> mask, uint32_t budget = kNoBudget);
 
@@ -72,8 +72,8 @@ class Matcher {
   std::string ForcedBytes(size_t most = 4096);
   /// Bytes of the shortest completion; 0 when CanEnd().
   uint64_t BytesToEnd() const { return stacks_->Distance(set_); }
-  /// A number of tokens that is enough for a completion, and can be kept to: see above. UINT32_MAX: the vocabulary cannot
-  /// spell it. Completions over 64 KB count a token a byte.
+  /// A number of tokens that is enough for a completion, and can be kept to: see above. UINT32_MAX: the vocabulary
+  /// cannot spell it. Completions over 64 KB count a token a byte.
   uint32_t TokensToEnd() { return TokensToEnd(set_); }
   /// Such a completion.
   std::string Completion();

@@ -1,5 +1,6 @@
-// Matcher::Mask: what tokens do inside automata is known (state_masks.h), what leaves them is tried on the stacks. Where
-// that would not be exact, all of the vocabulary is tried (AddAll): always right, and milliseconds if the state allows much.
+// Matcher::Mask: what tokens do inside automata is known (state_masks.h), what leaves them is tried on the stacks.
+// Where that would not be exact, all of the vocabulary is tried (AddAll): always right, and milliseconds if the state
+// allows much.
 #include <algorithm>
 #include <utility>
 
@@ -29,14 +30,15 @@ Status Matcher::Mask(std::span<uint64_t> mask, uint32_t budget) {
     any = true;  // a vocabulary without ends: the caller stops
   }
   if (any) return {};
-  return Error(ErrorCode::kInvalidArgument,
-               "no token continues the text: the vocabulary cannot spell what the grammar wants next, or there are over "
-               "{} ways to read the text",
-               constraint_->limits().stacks);
+  return Error(
+      ErrorCode::kInvalidArgument,
+      "no token continues the text: the vocabulary cannot spell what the grammar wants next, or there are over "
+      "{} ways to read the text",
+      constraint_->limits().stacks);
 }
 
-/// Adds the mask without a limit, from memory or made now, unless it may hold tokens beyond the limit. A byte is at most
-/// a token where every byte is one.
+/// Adds the mask without a limit, from memory or made now, unless it may hold tokens beyond the limit. A byte is at
+/// most a token where every byte is one.
 bool Matcher::AddKnown(std::span<uint64_t> mask, uint32_t limit) {
   auto it = known_.find(set_);
   if (it == known_.end()) {
@@ -65,8 +67,8 @@ void Matcher::AddNode(NodeId node, Job& job) {
   const bool counts_bind = !known.needs.empty() && known.needs[0].bodies > BodiesLeft(node);
   const std::vector<const TokenSet*> fit = EndsThatFit(node, known, job);
   const bool all_fit = fit.size() == known.ends.size();
-  // Of a token that can stay inside or leave, only the former is known. What follows may leave it no other reading; else
-  // that matters where it cannot stay inside after all, or where leaving is nearer to the end.
+  // Of a token that can stay inside or leave, only the former is known. What follows may leave it no other reading;
+  // else that matters where it cannot stay inside after all, or where leaving is nearer to the end.
   if ((counts_bind || !all_fit) && ExitsMatter(node)) return AddAll(node, job);
   const bool far_from_least = automaton.counted() && n.count + 1 < automaton.count_min;
   if (job.limit != kNoBudget && (far_from_least || (counts_bind && !all_fit))) {

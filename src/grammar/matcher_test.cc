@@ -27,7 +27,8 @@ Grammar Lists() {
 }
 
 std::vector<std::string> Pieces() {
-  return {"[[", "]]", "],[", "[1", "12", "123,", "1234", "\xc3\xa9,", "[\xc3", "\xa9]", ",,", "[]", "]]]]]]", "a[", "a"};
+  return {"[[",    "]]",    "],[", "[1", "12",     "123,", "1234", "\xc3\xa9,",
+          "[\xc3", "\xa9]", ",,",  "[]", "]]]]]]", "a[",   "a"};
 }
 
 TEST(Matcher, FollowsRecursion) {
@@ -96,7 +97,8 @@ TEST(Matcher, LongCountsAreNumbers) {
 TEST(Matcher, RefusesWhatIsLeftRecursiveOrEndless) {
   Grammar left;
   const RuleId a = left.AddRule("first"), b = left.AddRule("second");
-  left.Define(a, left.Choice({left.Literal("x"), left.Sequence({left.Optional(left.Literal("y")), left.Reference(b)})}));
+  left.Define(a,
+              left.Choice({left.Literal("x"), left.Sequence({left.Optional(left.Literal("y")), left.Reference(b)})}));
   left.Define(b, left.Sequence({left.Reference(a), left.Literal("z")}));
   const auto refused = Compile(left, a);
   ASSERT_FALSE(refused.ok());
@@ -228,7 +230,8 @@ void CheckBudget(const Grammar& g, RandomGrammar& random, const std::shared_ptr<
 }
 
 std::vector<std::string> RandomPieces() {
-  return {"ab", "aa", "abc", "bc", "\xc3\xa9", "a\xc3", "\xa9z", "\xe2\x82", "\xac\xc3\xa9", "zz", "aaaa", "ya", "cab", "bb"};
+  return {"ab",       "aa",           "abc", "bc",   "\xc3\xa9", "a\xc3", "\xa9z",
+          "\xe2\x82", "\xac\xc3\xa9", "zz",  "aaaa", "ya",       "cab",   "bb"};
 }
 
 TEST(MatcherRandom, AgreesWithTheReference) {

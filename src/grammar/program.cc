@@ -27,8 +27,9 @@ class Compiler {
     BONSAI_RETURN_IF_ERROR(RefuseLeftRecursion());
     Distances(*program_).Run();
     if (!program_->accepts_empty_ && program_->automata_[0].distance[0] >= Program::kFar) {
-      return Error(ErrorCode::kInvalidArgument, "no text of less than {} bytes matches the grammar: rule \"{}\" never ends",
-                   Program::kFar, g_.rule_name(root));
+      return Error(ErrorCode::kInvalidArgument,
+                   "no text of less than {} bytes matches the grammar: rule \"{}\" never ends", Program::kFar,
+                   g_.rule_name(root));
     }
     return std::shared_ptr<const Program>(std::move(program_));
   }
@@ -105,8 +106,8 @@ class Compiler {
     return out;
   }
 
-  /// Whether nothing can follow an end of the body, so that counting its ends is counting bodies. Then all its accepting states
-  /// are one, after Minimize.
+  /// Whether nothing can follow an end of the body, so that counting its ends is counting bodies. Then all its
+  /// accepting states are one, after Minimize.
   static bool IsPrefixFree(const Automaton& body) {
     for (uint32_t s = 0; s < body.states(); s++) {
       if (body.accepting[s] != 0 && !body.EdgesOf(s).empty()) return false;
@@ -147,11 +148,16 @@ class Compiler {
     if (depth_ > kMostDepth) return Error(ErrorCode::kInvalidArgument, "rules nest deeper than {} levels", kMostDepth);
     const Expr& e = g_.expr(id);
     switch (e.kind) {
-      case Expr::Kind::kLiteral: return EmitLiteral(nfa, g_.literal(e), from, to);
-      case Expr::Kind::kBytes: return EmitBytes(nfa, g_.bytes(e), from, to);
-      case Expr::Kind::kChars: return EmitChars(nfa, g_.chars(e), from, to);
-      case Expr::Kind::kAutomaton: return EmitAutomaton(nfa, g_.automaton(e), from, to);
-      case Expr::Kind::kReference: return EmitReference(nfa, e.first, from, to, plain);
+      case Expr::Kind::kLiteral:
+        return EmitLiteral(nfa, g_.literal(e), from, to);
+      case Expr::Kind::kBytes:
+        return EmitBytes(nfa, g_.bytes(e), from, to);
+      case Expr::Kind::kChars:
+        return EmitChars(nfa, g_.chars(e), from, to);
+      case Expr::Kind::kAutomaton:
+        return EmitAutomaton(nfa, g_.automaton(e), from, to);
+      case Expr::Kind::kReference:
+        return EmitReference(nfa, e.first, from, to, plain);
       case Expr::Kind::kSequence:
         for (uint32_t i = 0; i < e.size; i++) {
           const uint32_t next = i + 1 < e.size ? nfa.AddState() : to;
@@ -163,7 +169,8 @@ class Compiler {
       case Expr::Kind::kChoice:
         for (const ExprId part : g_.parts(e)) BONSAI_RETURN_IF_ERROR(Emit(nfa, part, from, to, plain));
         return {};
-      case Expr::Kind::kRepeat: return EmitRepeat(nfa, id, from, to, plain);
+      case Expr::Kind::kRepeat:
+        return EmitRepeat(nfa, id, from, to, plain);
     }
     return {};
   }
@@ -215,8 +222,8 @@ class Compiler {
   Status EmitReference(Nfa& nfa, RuleId rule, uint32_t from, uint32_t to, bool plain) {
     const ExprId body = g_.rule_body(rule);
     if (analysis_.recursive(rule) && plain) {
-      return Error(ErrorCode::kInvalidArgument, "rule \"{}\" is recursive, but is used where only a regular expression can be",
-                   g_.rule_name(rule));
+      return Error(ErrorCode::kInvalidArgument,
+                   "rule \"{}\" is recursive, but is used where only a regular expression can be", g_.rule_name(rule));
     }
     if (plain || analysis_.inlined(rule)) {
       // Through states of its own: a rule may be left by an arc into its beginning.

@@ -4,8 +4,8 @@
 //
 // Small rules that are not recursive are inlined, so that most of a schema is one automaton. What repeats a large set
 // (the contents of strings) becomes an automaton of its own, minimal, so that it is the same in all grammars and what a
-// vocabulary knows about it (vocabulary.h) is found once. A long count over such a set is a number beside the state, not
-// a chain of states: "counted" automata read body*, and enter `boundary` after each.
+// vocabulary knows about it (vocabulary.h) is found once. A long count over such a set is a number beside the state,
+// not a chain of states: "counted" automata read body*, and enter `boundary` after each.
 //
 // No automaton accepts the empty string: where a rule may be empty, its callers have a way around it. So every call
 // reads at least a byte, and following calls without reading ends, because left recursion is refused.
@@ -37,8 +37,9 @@ class Program {
 
   /// Bytes of the shortest string from a state to the end of its automaton; with counts: when `count` bodies are over.
   uint64_t Distance(uint32_t automaton, uint32_t state, uint32_t count) const;
-  /// Appends that string, the first in byte order among those of its length; at most `most` bytes of it. The rest of such a string
-  /// is such a string of the state behind its beginning, which is what makes a plan that is followed stay valid.
+  /// Appends that string, the first in byte order among those of its length; at most `most` bytes of it. The rest of
+  /// such a string is such a string of the state behind its beginning, which is what makes a plan that is followed stay
+  /// valid.
   void AppendShortest(uint32_t automaton, uint32_t state, uint32_t count, size_t most, std::string& out) const;
 
  private:
@@ -60,11 +61,12 @@ class Program {
   bool accepts_empty_ = false;
 };
 
-/// kInvalidArgument: the grammar's own error, a limit, left recursion (names the rule), or a grammar that no text matches.
+/// kInvalidArgument: the grammar's own error, a limit, left recursion (names the rule), or a grammar that no text
+/// matches.
 Result<std::shared_ptr<const Program>> Compile(const Grammar& grammar, RuleId root);
 
-/// The automaton of an expression without recursion, counts unrolled; minimal when that is not too much work. For the algebra of
-/// automaton.h.
+/// The automaton of an expression without recursion, counts unrolled; minimal when that is not too much work. For the
+/// algebra of automaton.h.
 Result<Automaton> CompilePlain(const Grammar& grammar, ExprId expr);
 
 }  // namespace bonsai::grammar

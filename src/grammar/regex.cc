@@ -192,9 +192,7 @@ class Parser {
     return InOrder(all);
   }
 
-  bool QuantifierFollows() const {
-    return Peek() == '*' || Peek() == '+' || Peek() == '?' || Peek() == '{';
-  }
+  bool QuantifierFollows() const { return Peek() == '*' || Peek() == '+' || Peek() == '?' || Peek() == '{'; }
 
   Result<Matches> Quantified(const Matches& body, size_t begin) {
     const char c = s_[at_++];
@@ -238,17 +236,25 @@ class Parser {
   Result<Matches> Atom(uint32_t depth) {
     const char c = Peek();
     switch (c) {
-      case '(': return Group(depth);
-      case '[': return Class();
-      case '.': at_++; return Chars(Dot());
-      case '\\': return AtomEscape();
+      case '(':
+        return Group(depth);
+      case '[':
+        return Class();
+      case '.':
+        at_++;
+        return Chars(Dot());
+      case '\\':
+        return AtomEscape();
       case '*':
       case '+':
       case '?':
-      case '{': return Bad("there is nothing before this to repeat");
+      case '{':
+        return Bad("there is nothing before this to repeat");
       case ']':
-      case '}': return Bad(fmt::format("'{0}' stands alone: write \"\\{0}\"", c));
-      default: break;
+      case '}':
+        return Bad(fmt::format("'{0}' stands alone: write \"\\{0}\"", c));
+      default:
+        break;
     }
     const uint32_t code = TakeChar(s_, at_);
     if (code == kNoChar) return Bad("this is not UTF-8");
@@ -287,15 +293,29 @@ class Parser {
   /// \d and the like, or nothing (and nothing read).
   Result<std::optional<CharSet>> ClassEscape() {
     switch (Peek(1)) {
-      case 'd': at_ += 2; return std::optional(Digits());
-      case 'D': at_ += 2; return std::optional(Digits().Negated());
-      case 'w': at_ += 2; return std::optional(WordChars());
-      case 'W': at_ += 2; return std::optional(WordChars().Negated());
-      case 's': at_ += 2; return std::optional(Spaces());
-      case 'S': at_ += 2; return std::optional(Spaces().Negated());
+      case 'd':
+        at_ += 2;
+        return std::optional(Digits());
+      case 'D':
+        at_ += 2;
+        return std::optional(Digits().Negated());
+      case 'w':
+        at_ += 2;
+        return std::optional(WordChars());
+      case 'W':
+        at_ += 2;
+        return std::optional(WordChars().Negated());
+      case 's':
+        at_ += 2;
+        return std::optional(Spaces());
+      case 'S':
+        at_ += 2;
+        return std::optional(Spaces().Negated());
       case 'p':
-      case 'P': return Refused("Unicode properties, \\p{...}, are not supported: write ranges");
-      default: return std::optional<CharSet>();
+      case 'P':
+        return Refused("Unicode properties, \\p{...}, are not supported: write ranges");
+      default:
+        return std::optional<CharSet>();
     }
   }
 
@@ -314,13 +334,20 @@ class Parser {
     if (at_ + 1 >= s_.size()) return Bad("the pattern ends with a backslash");
     at_ += 2;
     switch (kind) {
-      case 't': return uint32_t{'\t'};
-      case 'n': return uint32_t{'\n'};
-      case 'v': return uint32_t{'\v'};
-      case 'f': return uint32_t{'\f'};
-      case 'r': return uint32_t{'\r'};
-      case 'x': return Hex(2);
-      case 'u': return UnicodeEscape();
+      case 't':
+        return uint32_t{'\t'};
+      case 'n':
+        return uint32_t{'\n'};
+      case 'v':
+        return uint32_t{'\v'};
+      case 'f':
+        return uint32_t{'\f'};
+      case 'r':
+        return uint32_t{'\r'};
+      case 'x':
+        return Hex(2);
+      case 'u':
+        return UnicodeEscape();
       case '0':
         if (!IsDigit(Peek())) return uint32_t{0};
         break;

@@ -1,5 +1,5 @@
-// Any bytes as a pattern, the part behind the first newline as a text. What must hold: no crash, bounded time, errors that name a
-// byte; and the automaton and the slow recogniser agree about the text.
+// Any bytes as a pattern, the part behind the first newline as a text. What must hold: no crash, bounded time, errors
+// that name a byte; and the automaton and the slow recogniser agree about the text.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

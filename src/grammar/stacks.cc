@@ -33,8 +33,8 @@ Stacks::Stacks(const Program& program, const Limits& limits) : program_(program)
   sets_ = {{0, 0, false}, {0, 0, false}};
   epoch_++;
   found_.clear();
-  const bool empty_language = program.automaton(program.root()).EdgesOf(0).empty() &&
-                              program.automaton(program.root()).CallsOf(0).empty();
+  const bool empty_language =
+      program.automaton(program.root()).EdgesOf(0).empty() && program.automaton(program.root()).CallsOf(0).empty();
   if (!empty_language) Push(Intern(program.root(), 0, 0, kNoNode));
   start_ = Close({});
   if (!program.accepts_empty()) return;
@@ -125,8 +125,7 @@ Stacks::NodeId Stacks::Sibling(NodeId id, uint32_t state, uint32_t count) {
 Stacks::SetId Stacks::Step(SetId set, uint8_t byte) {
   if (set <= kTooMany) return set;
   const uint64_t hash = HashOf(set, byte);
-  uint32_t* slot =
-      memo_index_.Find(hash, [&](uint32_t i) { return memo_[i].from == set && memo_[i].byte == byte; });
+  uint32_t* slot = memo_index_.Find(hash, [&](uint32_t i) { return memo_[i].from == set && memo_[i].byte == byte; });
   if (*slot != HashIndex::kNone) return memo_[*slot].to;
   *slot = static_cast<uint32_t>(memo_.size());
   memo_.push_back({set, byte, kDead});

@@ -25,7 +25,8 @@ class HashIndex {
     if (used_ * 2 >= slots_.size()) Grow();
     const auto tag = static_cast<uint32_t>(hash >> 32);
     size_t i = hash & (slots_.size() - 1);
-    while (slots_[i].value != kNone && (slots_[i].tag != tag || !same(slots_[i].value))) i = (i + 1) & (slots_.size() - 1);
+    while (slots_[i].value != kNone && (slots_[i].tag != tag || !same(slots_[i].value)))
+      i = (i + 1) & (slots_.size() - 1);
     if (slots_[i].value == kNone) slots_[i].tag = tag, slots_[i].low = static_cast<uint32_t>(hash), used_++;
     return &slots_[i].value;
   }

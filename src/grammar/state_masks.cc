@@ -35,7 +35,11 @@ class Rows {
 class Collector {
  public:
   Collector(const Automaton& automaton, const ByteTrie& trie, size_t words)
-      : a_(automaton), trie_(trie), words_(words), rows_(automaton), end_of_(automaton.states(), kNoState),
+      : a_(automaton),
+        trie_(trie),
+        words_(words),
+        rows_(automaton),
+        end_of_(automaton.states(), kNoState),
         path_(trie.max_depth() + 1) {}
 
   std::unique_ptr<StateMask> Run(uint32_t start) {
@@ -120,9 +124,9 @@ class Collector {
   const ByteTrie& trie_;
   size_t words_;
   Rows rows_;
-  std::vector<uint32_t> end_of_;  ///< By state: its place in mask_->ends.
-  std::vector<Place> path_;  ///< By depth.
-  std::string bytes_;        ///< Of the node at hand.
+  std::vector<uint32_t> end_of_;            ///< By state: its place in mask_->ends.
+  std::vector<Place> path_;                 ///< By depth.
+  std::string bytes_;                       ///< Of the node at hand.
   std::vector<std::vector<uint32_t>> ids_;  ///< By end.
   std::vector<Remainder> remainders_;
   std::unique_ptr<StateMask> mask_ = std::make_unique<StateMask>();
@@ -161,7 +165,10 @@ void TokenSet::AddTo(std::span<uint64_t> mask) const {
 }
 
 StateMasks::StateMasks(std::shared_ptr<const Automaton> automaton, const ByteTrie& trie, size_t words)
-    : automaton_(std::move(automaton)), trie_(trie), words_(words), same_(automaton_->states()),
+    : automaton_(std::move(automaton)),
+      trie_(trie),
+      words_(words),
+      same_(automaton_->states()),
       masks_(automaton_->states()) {
   std::unordered_map<std::string, uint32_t> first;
   for (uint32_t s = 0; s < automaton_->states(); s++) {

@@ -3,11 +3,11 @@
 //
 // From a state, a token either stays inside the automaton (it is allowed, whatever the stack), or has no way, or leaves
 // by an accepting state, back to the caller. Of the latter kind only the remainders behind these exits are kept, as a
-// trie: `",`, `":` and so on for the contents of a string; these few are tried on the stack. The state itself is no exit,
-// because stacks are closed over what needs no byte (stacks.h).
+// trie: `",`, `":` and so on for the contents of a string; these few are tried on the stack. The state itself is no
+// exit, because stacks are closed over what needs no byte (stacks.h).
 //
-// Automata with calls have none of this: they are the structure around texts and numbers, whose states allow few tokens, and
-// trying these on the stacks takes microseconds.
+// Automata with calls have none of this: they are the structure around texts and numbers, whose states allow few
+// tokens, and trying these on the stacks takes microseconds.
 #pragma once
 
 #include <cstdint>
@@ -53,12 +53,13 @@ struct StateMask {
     TokenSet tokens;
   };
   std::vector<End> ends;
-  ByteTrie behind;  ///< What is left of tokens that leave. Counted automata: Item::count bodies ended before.
+  ByteTrie behind;          ///< What is left of tokens that leave. Counted automata: Item::count bodies ended before.
   std::vector<Need> needs;  ///< Counted automata: of all tokens inside, the largest first.
 };
 
-/// Of one automaton without calls. Thread safe; each state's is made when it is first asked for, in time linear in the part of the
-/// vocabulary that begins with bytes the state allows (milliseconds for the inside of a string, then never again).
+/// Of one automaton without calls. Thread safe; each state's is made when it is first asked for, in time linear in the
+/// part of the vocabulary that begins with bytes the state allows (milliseconds for the inside of a string, then never
+/// again).
 class StateMasks {
  public:
   /// The trie outlives it; masks have `words` words.

@@ -19,7 +19,8 @@ ws     ::= [ \t\n\r]*
 /// What a schema of so many required properties becomes: strings (some of limited length), numbers, arrays, enums.
 inline std::string SchemaGbnf(int properties) {
   std::string root = "root ::= \"{\"";
-  static const char* const kKinds[] = {"string", "number", "tags", "short", "(\"\\\"red\\\"\" | \"\\\"green\\\"\")", "any"};
+  static const char* const kKinds[] = {"string", "number", "tags", "short", "(\"\\\"red\\\"\" | \"\\\"green\\\"\")",
+                                       "any"};
   for (int i = 0; i < properties; i++) {
     root += i == 0 ? " " : " \", \" ";
     root += "\"\\\"property_" + std::to_string(i) + "\\\": \" " + kKinds[i % 6];

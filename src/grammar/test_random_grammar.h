@@ -35,31 +35,41 @@ class RandomGrammar {
  private:
   ExprId Expression(Grammar& g, uint32_t depth) {
     switch (depth == 0 ? Below(3) : Below(9)) {
-      case 0: return g.Literal(Text(3));
-      case 1: return g.Chars(RandomChars());
+      case 0:
+        return g.Literal(Text(3));
+      case 1:
+        return g.Chars(RandomChars());
       case 2: {
         ByteSet bytes;
         for (uint32_t n = Below(3); n > 0; n--) bytes.set('a' + Below(3));
         return g.Bytes(bytes);
       }
       case 3:
-      case 4: return g.Sequence({Expression(g, depth - 1), Expression(g, depth - 1)});
-      case 5: return g.Choice({Expression(g, depth - 1), Expression(g, depth - 1)});
+      case 4:
+        return g.Sequence({Expression(g, depth - 1), Expression(g, depth - 1)});
+      case 5:
+        return g.Choice({Expression(g, depth - 1), Expression(g, depth - 1)});
       case 6: {
         const uint32_t min = Below(3), max = Below(3) == 0 ? kUnbounded : min + Below(6);
         return g.Repeat(Expression(g, depth - 1), min, max);
       }
-      case 7: return g.Repeat(g.Chars(RandomChars()), Below(3), 3 + Below(5));
-      default: return g.Reference(Below(static_cast<uint32_t>(g.rules())));
+      case 7:
+        return g.Repeat(g.Chars(RandomChars()), Below(3), 3 + Below(5));
+      default:
+        return g.Reference(Below(static_cast<uint32_t>(g.rules())));
     }
   }
 
   CharSet RandomChars() {
     switch (Below(4)) {
-      case 0: return CharSet().Add('a', 'c');
-      case 1: return CharSet().Add('b').Negated();
-      case 2: return CharSet().Add('a').Add(0xe9).Add(0x20ac);
-      default: return CharSet().Add('a', 'z');
+      case 0:
+        return CharSet().Add('a', 'c');
+      case 1:
+        return CharSet().Add('b').Negated();
+      case 2:
+        return CharSet().Add('a').Add(0xe9).Add(0x20ac);
+      default:
+        return CharSet().Add('a', 'z');
     }
   }
 

@@ -21,8 +21,8 @@ namespace bonsai::grammar {
 /// Immutable to its users and thread safe; what it caches is guarded.
 class Vocabulary {
  public:
-  /// Tokens that end a generation and control tokens spell nothing. Tokens are what Tokenizer::Piece says: the space that
-  /// SentencePiece models put before a text and take away again is not modelled.
+  /// Tokens that end a generation and control tokens spell nothing. Tokens are what Tokenizer::Piece says: the space
+  /// that SentencePiece models put before a text and take away again is not modelled.
   static std::shared_ptr<const Vocabulary> FromTokenizer(const text::Tokenizer& tokenizer);
   /// pieces[id]: the bytes of each token; an empty one is never allowed. `ends`: the tokens that end a generation.
   Vocabulary(std::vector<std::string> pieces, std::vector<int32_t> ends);

@@ -59,7 +59,8 @@ TEST_F(QwenGrammar, KnowsTheVocabulary) {
 
 TEST_F(QwenGrammar, MasksAreTheBruteForceOnes) {
   std::vector<uint64_t> mask(vocabulary_->words());
-  for (const std::string& gbnf : {std::string(kJsonGbnf), SchemaGbnf(6), std::string("root ::= .{2,40} \"\\n\" [a-z ]{1,9}")}) {
+  for (const std::string& gbnf :
+       {std::string(kJsonGbnf), SchemaGbnf(6), std::string("root ::= .{2,40} \"\\n\" [a-z ]{1,9}")}) {
     const auto constraint = Make(gbnf);
     for (uint64_t seed = 0; seed < 3; seed++) {
       Rng rng(seed);
@@ -78,7 +79,8 @@ TEST_F(QwenGrammar, MasksAreTheBruteForceOnes) {
 
 TEST_F(QwenGrammar, WalksEndWithinTheirBudgets) {
   std::vector<uint64_t> mask(vocabulary_->words());
-  for (const std::string& gbnf : {std::string(kJsonGbnf), SchemaGbnf(12), std::string("root ::= .{2,40} \"\\n\" [a-z ]{1,9}")}) {
+  for (const std::string& gbnf :
+       {std::string(kJsonGbnf), SchemaGbnf(12), std::string("root ::= .{2,40} \"\\n\" [a-z ]{1,9}")}) {
     const auto constraint = Make(gbnf);
     for (uint64_t seed = 0; seed < 6; seed++) {
       Rng rng(seed);
