@@ -3,9 +3,8 @@
 //   BONSAI_ASSIGN(const ParsedGrammar parsed, ParseGbnf("root ::= \"yes\" | \"no\""));
 //   BONSAI_ASSIGN(const auto program, Compile(parsed.grammar, parsed.root));
 //
-// What it has, after llama.cpp's grammars/README.md: rules `name ::= …` (letters, digits, '-'), `|`, sequences, groups,
-// `*` `+` `?`
-// `{m}` `{m,}` `{m,n}`, literals and classes of characters (escapes \n \t \r \\ \" \[ \] \xHH \uHHHH \UHHHHHHHH, each a
+// What it has, after llama.cpp's grammars/README.md: rules `name ::= …` (letters, digits, '-'), `|`, sequences,
+// groups, `*` `+` `?` `{m}` `{m,}` `{m,n}`, literals and classes of characters (escapes \n \t \r \\ \" \[ \] \xHH \uHHHH \UHHHHHHHH, each a
 // code point; ranges; negation), `.` (any character, newlines too), comments from '#' on. A rule ends with its line,
 // except within parentheses and after `::=` and `|`. Tokens (`<[id]>`, `<text>`, `!<…>`) are refused: a grammar here
 // speaks of text. So are a rule that is defined twice, and left recursion (by Compile).
