@@ -269,7 +269,7 @@ std::string Automaton::Key() const {
   for (uint32_t s = 0; s < states(); s++) {
     add(accepting[s]);
     add(edge_begin[s + 1] - edge_begin[s]);
-    for (const Edge& e : EdgesOf(s)) add(e.first << 8u | e.last), add(e.target);
+    for (const Edge& e : EdgesOf(s)) add(uint32_t{e.first} << 8 | e.last), add(e.target);
     add(call_begin[s + 1] - call_begin[s]);
     for (const Call& c : CallsOf(s)) add(c.callee), add(c.target);
   }

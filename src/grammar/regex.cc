@@ -24,7 +24,7 @@ struct Matches {
   bool anchored() const { return parts[0][1].expr || parts[1][0].expr || parts[1][1].expr; }
 };
 
-constexpr std::array<std::pair<int, int>, 4> kAnchors = {{{0, 0}, {0, 1}, {1, 0}, {1, 1}}};
+constexpr std::array<std::pair<size_t, size_t>, 4> kAnchors = {{{0, 0}, {0, 1}, {1, 0}, {1, 1}}};
 
 CharSet Digits() { return CharSet().Add('0', '9'); }
 CharSet WordChars() { return CharSet().Add('0', '9').Add('A', 'Z').Add('_').Add('a', 'z'); }
@@ -117,7 +117,7 @@ class Parser {
         std::vector<ExprId> both;
         if (b_start == 0) both.push_back(*x.expr);
         if (a_end == 0) both.push_back(*y.expr);
-        const int start = a_start | b_start, end = a_end | b_end;
+        const size_t start = a_start | b_start, end = a_end | b_end;
         choices[start][end].push_back(g_.Sequence(both));
         out.parts[start][end].empty = out.parts[start][end].empty || (x.empty && y.empty);
       }

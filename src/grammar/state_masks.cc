@@ -174,7 +174,7 @@ StateMasks::StateMasks(std::shared_ptr<const Automaton> automaton, const ByteTri
   for (uint32_t s = 0; s < automaton_->states(); s++) {
     std::string key;
     const auto add = [&](uint32_t word) { key.append(reinterpret_cast<const char*>(&word), sizeof(word)); };
-    for (const auto& e : automaton_->EdgesOf(s)) add(e.first << 8u | e.last), add(e.target);
+    for (const auto& e : automaton_->EdgesOf(s)) add(uint32_t{e.first} << 8 | e.last), add(e.target);
     same_[s] = first.try_emplace(std::move(key), s).first->second;
   }
 }
