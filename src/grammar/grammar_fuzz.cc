@@ -45,7 +45,10 @@ void Check(std::string_view source) {
       if (vocabulary->IsEnd(id)) continue;
       Matcher one(constraint);
       if (!one.AcceptBytes(text)) return;
-      BONSAI_CHECK(one.AcceptToken(id).ok() == HasBit(mask, id));
+      const Status accepted = one.AcceptToken(id);
+      // A mask looks at stacks apart, so at the limit it may allow what all of them together cannot go on with.
+      if (!accepted.ok() && accepted.error().message().find("too ambiguous") != std::string::npos) return;
+      BONSAI_CHECK(accepted.ok() == HasBit(mask, id));
       // The longest, then the last: words over bytes.
       if (HasBit(mask, id) && (next < 0 || id >= 256 || step % 2 == 0)) next = id;
     }
