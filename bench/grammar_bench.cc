@@ -61,7 +61,7 @@ BENCHMARK(CompileSchema)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillise
 /// Generations as a model makes them that keeps to the shortest values, but writes 40 bytes of text into each string:
 /// every mask on the way, in a new matcher each time; the vocabulary has seen other grammars (cold: none).
 void Masks(benchmark::State& state, const std::string& gbnf, bool cold) {
-  const auto warm = SharedVocabulary();
+  const auto& warm = SharedVocabulary();
   std::vector<double> micros;
   std::vector<uint64_t> mask(warm->words());
   for (auto _ : state) {

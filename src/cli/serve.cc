@@ -106,7 +106,7 @@ class Log {
     Line(json_ ? server::JsonLine(record, now) : now.substr(11, 8) + " " + server::TextLine(record));
   }
   /// `text` for people; `fields` for programs.
-  void Event(std::string_view event, std::string_view text, nlohmann::ordered_json fields = {}) {
+  void Event(std::string_view event, std::string_view text, const nlohmann::ordered_json& fields = {}) {
     if (!json_) return Line(fmt::format("bonsai: {}", text));
     nlohmann::ordered_json j = {{"time", server::Now()}, {"level", "info"}, {"event", event}, {"message", text}};
     if (fields.is_object()) j.update(fields);

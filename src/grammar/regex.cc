@@ -158,7 +158,7 @@ class Parser {
     std::vector<Matches> all;
     for (;;) {
       BONSAI_ASSIGN(Matches one, Alternative(depth));
-      all.push_back(std::move(one));
+      all.push_back(one);
       BONSAI_RETURN_IF_ERROR(g_.status_so_far());
       if (Peek() != '|') return Either(all);
       at_++;
@@ -186,7 +186,7 @@ class Parser {
         BONSAI_ASSIGN(atom, Quantified(atom, begin));
         if (QuantifierFollows()) return Bad("there is nothing before this to repeat");
       }
-      all.push_back(std::move(atom));
+      all.push_back(atom);
       BONSAI_RETURN_IF_ERROR(g_.status_so_far());
     }
     return InOrder(all);

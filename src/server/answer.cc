@@ -279,7 +279,7 @@ class Answer : public std::enable_shared_from_this<Answer> {
       record.answered.emplace();
       for (const Part& part : parts_) *record.answered += part.choice->text();
     }
-    service_.Log(std::move(record));
+    service_.Log(record);
   }
 
   void Disconnected() {

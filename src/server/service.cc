@@ -74,7 +74,7 @@ std::optional<Response> Service::Screen(const Request& head) {
     refusal->headers.insert(refusal->headers.end(), cors.begin(), cors.end());
     RequestRecord record = RecordOf(head, 0);
     record.status = refusal->status;
-    Log(std::move(record));
+    Log(record);
   }
   return refusal;
 }
@@ -100,7 +100,7 @@ void Service::Handle(const std::shared_ptr<Exchange>& exchange) {
     if (!*gone) return run();
     RequestRecord record = RecordOf(call);
     record.status = 499, record.disconnected = true;
-    Log(std::move(record));
+    Log(record);
   };
   if (!workers_.Post(job)) Reply(call, Busy("too many requests wait"));
 }
@@ -123,10 +123,10 @@ void Service::Reply(const Call& call, Response response) {
   record.status = response.status;
   if (options_.log_content) record.answered = response.body;
   call.Respond(std::move(response));
-  Log(std::move(record));
+  Log(record);
 }
 
-void Service::Log(RequestRecord record) {
+void Service::Log(const RequestRecord& record) {
   if (!options_.log) return;
   const std::lock_guard lock(log_mutex_);
   options_.log(record);

@@ -100,7 +100,7 @@ class Service {
 
   Metrics& metrics() { return metrics_; }
   void Reply(const Call& call, Response response);
-  void Log(RequestRecord record);
+  void Log(const RequestRecord& record);
   RequestRecord RecordOf(const Call& call) const { return RecordOf(call.request(), call.Seconds()); }
   std::shared_ptr<Live> AddLive(std::string id, int prompt_tokens);
   std::vector<std::shared_ptr<Live>> live() const;
