@@ -14,6 +14,7 @@ using engine::FinishReason;
 using engine::GenerateResult;
 
 constexpr size_t kMaxLogprobs = 1 << 18;
+constexpr size_t kPlenty = 64 << 10;  // bytes of events
 
 /// Owned by the callbacks of its generations. They come from the engine's thread, the client's end from the transport's
 /// and the start from a worker's, so one lock guards all of it.
@@ -100,7 +101,8 @@ class Answer : public std::enable_shared_from_this<Answer> {
     if (done_) return false;
     Measure(part, token);
     part.enough = !part.choice->Push(token);
-    if (!plan_.generation.stream) return !part.enough;
+    // To a client that does not keep up goes more at a time: a token's event is fifty times its text.
+    if (!plan_.generation.stream || call_.exchange->Waiting() > kPlenty) return !part.enough;
     Json choice = part.choice->Take();
     if (choice.is_null() || WriteChunk(std::move(choice))) return !part.enough;
     Leave();  // gone, or too slow to be waited for

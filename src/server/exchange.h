@@ -59,6 +59,8 @@ class Exchange {
   /// Queues bytes of it. False when the client has gone, or reads so slowly that more than the transport's limit waits:
   /// then it has been cut off, and nothing more needs to be made for it.
   virtual bool Write(std::string bytes) = 0;
+  /// Bytes of it that the client has not taken yet: whoever can put more into fewer bytes by waiting, should.
+  virtual size_t Waiting() const = 0;
   /// Ends a streamed answer.
   virtual void End() = 0;
   /// Calls `gone` once, on the transport's thread, if the client goes before the answer has ended; at once, on this

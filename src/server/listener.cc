@@ -117,6 +117,10 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
     });
     return taken;
   }
+  size_t Waiting() const override {
+    const std::lock_guard lock(mutex_);
+    return backlog_.size();
+  }
   void End() override {
     Change([&] { ended_ = ended_ || streamed_; });
   }
@@ -174,7 +178,7 @@ class HttpExchange final : public Exchange, public std::enable_shared_from_this<
   const BodyShare share_;
   const std::shared_ptr<Shared> shared_;
   asio::steady_timer* timer_ = nullptr;  // the listener's thread only
-  std::mutex mutex_;                     // of everything below
+  mutable std::mutex mutex_;             // of everything below
   bool begun_ = false, streamed_ = false, ended_ = false, gone_ = false, cut_off_ = false;
   Response head_;
   std::string backlog_;
@@ -194,6 +198,7 @@ class Handle final : public Exchange {
   void Respond(Response response) override { inner_->Respond(std::move(response)); }
   void Begin(Response head) override { inner_->Begin(std::move(head)); }
   bool Write(std::string bytes) override { return inner_->Write(std::move(bytes)); }
+  size_t Waiting() const override { return inner_->Waiting(); }
   void End() override { inner_->End(); }
   void OnGone(std::function<void()> gone) override { inner_->OnGone(std::move(gone)); }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -44,6 +45,7 @@ class FakeExchange final : public Exchange {
     });
     return taken;
   }
+  size_t Waiting() const override { return waiting_; }
   void End() override {
     Change([&] { ended_ = ended_ || streamed_; });
   }
@@ -68,6 +70,8 @@ class FakeExchange final : public Exchange {
     }
     if (call) call();
   }
+  /// From now on the client does not keep up.
+  void Stall() { waiting_ = size_t{1} << 20; }
   /// From now on Write says that the client is too slow.
   void RefuseWrites() {
     Change([&] { refuses_ = true; });
@@ -104,6 +108,7 @@ class FakeExchange final : public Exchange {
   Response response_;
   bool begun_ = false, streamed_ = false, ended_ = false, gone_ = false, refuses_ = false;
   std::function<void()> on_gone_;
+  std::atomic<size_t> waiting_ = 0;
 };
 
 inline const std::string& ScriptModelBytes() {

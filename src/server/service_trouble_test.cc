@@ -100,6 +100,20 @@ TEST(ServiceTroubleTest, WhoReadsTooSlowlyIsCutOff) {
   EXPECT_EQ(server.Ask(kChat, Chat("hi"))["choices"][0]["finish_reason"], "stop");
 }
 
+TEST(ServiceTroubleTest, WhoDoesNotKeepUpGetsMoreAtATime) {
+  ScriptServer server({.parallel = 1});
+  const auto x = server.Send("POST", kChat, Chat("count", {{"stream", true}, {"max_tokens", 1500}}).dump());
+  x->Stall();
+  std::string text;
+  const auto events = Events(x->Wait().body);
+  for (size_t i = 0; i + 1 < events.size(); i++)
+    text += Json::parse(events[i])["choices"][0]["delta"].value("content", "");
+  EXPECT_LT(events.size(), 1500u);
+  EXPECT_TRUE(text.starts_with("w1 w2 w3 w4 ")) << text;
+  EXPECT_TRUE(text.ends_with(" w1499 w1500")) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), ' '), 1499);
+}
+
 TEST(ServiceTroubleTest, AFullQueueRefuses) {
   ScriptServer server({.parallel = 1, .max_queue = 1});
   const auto first = server.Send("POST", kChat, Count());

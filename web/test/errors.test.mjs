@@ -169,7 +169,8 @@ describe('a server with one place', () => {
 
   test('n answers need n places', async () => {
     const error = await failure(api.chat('hello', { n: 2 }));
-    assert.equal(error.status, 429);
+    assert.equal(error.status, 400);
+    assert.equal(error.param, 'n');
     await free();
     assert.equal((await api.chat('hello')).choices[0].finish_reason, 'stop');
   });
